@@ -1,0 +1,36 @@
+//! Every maximum of the library, on one page. A call beyond one is refused with an error that names the value and the limit.
+
+/// Dimensions of a vector. pgvector stores no more than this.
+pub const DIM_MAX: usize = 16_000;
+/// Bytes of an id, a document id, a tenant or a model name.
+pub const ID_BYTES_MAX: usize = 512;
+/// Bytes of the text of one chunk: 16 MiB.
+pub const TEXT_BYTES_MAX: usize = 16 << 20;
+/// Bytes of the metadata of one chunk, as canonical JSON: 64 KiB.
+pub const METADATA_BYTES_MAX: usize = 64 << 10;
+/// Nesting of metadata.
+pub const METADATA_DEPTH_MAX: usize = 32;
+/// Bytes of a collection's name.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Neighbours that one search can ask for.
+pub const K_MAX: usize = 10_000;
+/// Width of the beam that one search can ask for.
+pub const EF_MAX: usize = 4_096;
+/// Hits that one range search returns.
+pub const RANGE_HITS_MAX: usize = 10_000;
+/// Searches in one batch.
+pub const SEARCH_BATCH_MAX: usize = 10_000;
+/// Nesting of a filter.
+pub const FILTER_DEPTH_MAX: usize = 8;
+/// Conditions and connectives in a filter.
+pub const FILTER_NODES_MAX: usize = 64;
+/// Values in one `$in` or `$nin`.
+pub const FILTER_IN_MAX: usize = 1_024;
+/// Links of a node on the upper levels (`M`); level 0 has twice as many.
+pub const M_MAX: usize = 64;
+/// Beam width of an insert.
+pub const EF_CONSTRUCTION_MAX: usize = 4_096;
+/// Threads that link a batch.
+pub const BUILD_THREADS_MAX: usize = 256;
+/// Bytes of full-precision rows in one block: 256 MiB. Wide vectors get blocks of fewer than 65,536 slots.
+pub const BLOCK_BYTES_MAX: usize = 256 << 20;

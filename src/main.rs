@@ -1,0 +1,3 @@
+//! The `nearfield` command.
+
+fn main() {}
