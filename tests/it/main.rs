@@ -1,1 +1,10 @@
 //! All integration tests, in one binary. A scenario is a file; its first lines say goal and method.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+mod tidy;
