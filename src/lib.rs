@@ -7,3 +7,8 @@ pub mod limits;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{ChunkId, Seq};
+
+/// How the crate is built, for people who change it.
+#[cfg(doc)]
+#[doc = include_str!("ARCHITECTURE.md")]
+pub mod architecture {}
