@@ -61,6 +61,7 @@ impl Error {
         &self.message
     }
 
+    #[allow(dead_code, reason = "record/ and filter/ are its first callers")]
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
     }

@@ -3,7 +3,15 @@
 mod error;
 #[allow(dead_code)]
 mod ids;
+#[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
+mod kernels;
 pub mod limits;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{ChunkId, Seq};
+
+/// What `benches/` measures and nobody else may use.
+#[doc(hidden)]
+pub mod bench_support {
+    pub use crate::kernels::{Kernels, Rows, prefetch, prefetch_f32};
+}
