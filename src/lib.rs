@@ -3,6 +3,8 @@
 mod error;
 #[allow(dead_code)]
 mod ids;
+#[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
+mod kernels;
 pub mod limits;
 
 pub use error::{Error, ErrorKind, Result};
@@ -12,3 +14,9 @@ pub use ids::{ChunkId, Seq};
 #[cfg(doc)]
 #[doc = include_str!("ARCHITECTURE.md")]
 pub mod architecture {}
+
+/// What `benches/` measures and nobody else may use.
+#[doc(hidden)]
+pub mod bench_support {
+    pub use crate::kernels::{Kernels, Rows, prefetch, prefetch_f32};
+}
