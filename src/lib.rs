@@ -1,14 +1,22 @@
 //! An in-process vector index that can prove it equals your Postgres.
+#![allow(dead_code, unused_imports, reason = "the engine, which uses it all, comes next")]
 
+mod codes;
+mod config;
+mod disk;
 mod error;
-#[allow(dead_code)]
+mod graph;
 mod ids;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
+mod metrics;
+mod sets;
 
+pub use config::{GraphKind, Metric, Options, Schema};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{ChunkId, Seq};
+pub use metrics::Work;
 
 /// How the crate is built, for people who change it.
 #[cfg(doc)]

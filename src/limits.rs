@@ -27,7 +27,7 @@ pub const FILTER_NODES_MAX: usize = 64;
 /// Values in one `$in` or `$nin`.
 pub const FILTER_IN_MAX: usize = 1_024;
 /// Links of a node on the upper levels (`M`); level 0 has twice as many.
-pub const M_MAX: usize = 64;
+pub const M_MAX: usize = 32;
 /// Beam width of an insert.
 pub const EF_CONSTRUCTION_MAX: usize = 4_096;
 /// Threads that link a batch.

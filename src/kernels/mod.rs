@@ -24,8 +24,10 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub use prefetch::{prefetch, prefetch_cells, prefetch_f32};
-pub use rows::{ROWS_MAX, Rows};
+pub(crate) use prefetch::prefetch_cells;
+pub use prefetch::{prefetch, prefetch_f32};
+pub(crate) use rows::ROWS_MAX;
+pub use rows::Rows;
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;

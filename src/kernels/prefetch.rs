@@ -19,7 +19,7 @@ pub fn prefetch_f32(row: &[f32]) {
 
 /// Asks for every cache line of `cells`.
 #[inline]
-pub fn prefetch_cells(cells: &[std::sync::atomic::AtomicU32]) {
+pub(crate) fn prefetch_cells(cells: &[std::sync::atomic::AtomicU32]) {
     lines(cells.as_ptr().cast(), size_of_val(cells));
 }
 

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 /// Rows that a batch holds.
-pub const ROWS_MAX: usize = 72;
+pub(crate) const ROWS_MAX: usize = 72;
 
 /// Up to [`ROWS_MAX`] rows to be multiplied with one query, in order.
 pub struct Rows<'a> {

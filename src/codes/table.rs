@@ -1,0 +1,137 @@
+//! The codes of a collection, block by block, and the batched estimate of distances that every search lives on.
+//!
+//! A table is immutable but for rows being appended; growing by a block makes a new table that shares the old blocks.
+
+use super::codec::{Codec, QueryCode, Terms};
+use crate::disk::Rows;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::Slot;
+use crate::kernels::{Kernels, ROWS_MAX, Rows as Batch};
+use std::sync::Arc;
+
+/// Slots compared in one call of the kernel: a full list of level 0 and one more, with room to spare.
+pub(crate) const BATCH: usize = ROWS_MAX;
+const _: () = assert!(BATCH > 2 * crate::limits::M_MAX);
+
+/// Stands in for the code of a slot that has none: a link may lead to a row that is younger than this table.
+static NO_CODE: [u8; crate::limits::DIM_MAX] = [128; crate::limits::DIM_MAX];
+
+#[derive(Clone)]
+pub(crate) struct CodeTable {
+    codec: Arc<Codec>,
+    kernels: &'static Kernels,
+    blocks: Vec<Arc<CodeBlock>>,
+}
+
+struct CodeBlock {
+    codes: Rows<u8>,
+    /// `[factor, offset]` of each row, where the codec has terms.
+    terms: Option<Rows<f32>>,
+}
+
+impl CodeTable {
+    pub(crate) fn new(codec: Codec) -> Self {
+        Self { codec: Arc::new(codec), kernels: Kernels::best(), blocks: Vec::new() }
+    }
+
+    pub(crate) fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// The same table with one more, empty block of `capacity` slots.
+    pub(crate) fn with_block(&self, capacity: usize) -> Result<Self> {
+        let codes = Rows::new(self.codec.stride(), capacity)?;
+        let terms = if self.codec.has_terms() { Some(Rows::new(2, capacity)?) } else { None };
+        let mut table = self.clone();
+        table.blocks.push(Arc::new(CodeBlock { codes, terms }));
+        Ok(table)
+    }
+
+    /// Appends the code of `x` to the last block.
+    pub(crate) fn push(&self, x: &[f32], work: &mut Vec<f32>) -> Result<()> {
+        let full =
+            || Error::new(ErrorKind::Internal, "a code was pushed to a full block; please report this");
+        let block = self.blocks.last().ok_or_else(full)?;
+        let mut terms = Terms::NONE;
+        // Terms first: a reader that sees the code sees them.
+        if let Some(rows) = &block.terms {
+            let mut code = vec![0; self.codec.stride()];
+            terms = self.codec.encode(x, work, &mut code);
+            rows.push(|row| row.copy_from_slice(&[terms.factor, terms.offset])).ok_or_else(full)?;
+            block.codes.push(|row| row.copy_from_slice(&code)).ok_or_else(full)?;
+        } else {
+            block.codes.push(|row| terms = self.codec.encode(x, work, row)).ok_or_else(full)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `query` from the code of `slot`. False when the slot has none.
+    pub(crate) fn query_of(&self, slot: Slot, query: &mut QueryCode) -> bool {
+        let Some(block) = self.blocks.get(slot.block().index()) else { return false };
+        let Some(code) = block.codes.get(slot.index()) else { return false };
+        self.codec.query_of_code(code, block.terms_of(slot.index()), query);
+        true
+    }
+
+    /// Whether two slots have the same code, so that no query can tell them apart.
+    pub(crate) fn same(&self, a: Slot, b: Slot) -> bool {
+        let terms = |s: Slot| self.blocks.get(s.block().index()).map(|b| b.terms_of(s.index()));
+        self.code(a).is_some() && self.code(a) == self.code(b) && terms(a) == terms(b)
+    }
+
+    /// Estimates the distance of each slot to `query`, in order. A slot without a code is infinitely far.
+    /// `slots` and `out` are at most [`BATCH`] long.
+    #[inline]
+    pub(crate) fn distances(&self, query: &QueryCode, slots: &[u32], out: &mut [f32; BATCH]) {
+        let mut rows = Batch::default();
+        let mut dots = [0i32; BATCH];
+        let mut unknown = false;
+        for &slot in slots {
+            let code = self.code(Slot(slot));
+            unknown |= code.is_none();
+            rows.push(code.unwrap_or(&NO_CODE[..query.bytes.len().min(NO_CODE.len())]));
+        }
+        let n = rows.len();
+        self.kernels.dot_rows(&query.bytes, &rows, &mut dots);
+        if self.codec.has_terms() {
+            for i in 0..n {
+                let slot = Slot(slots[i]);
+                let terms =
+                    self.blocks.get(slot.block().index()).map_or(Terms::NONE, |b| b.terms_of(slot.index()));
+                let dot = (dots[i] - query.bias) as f32;
+                out[i] = terms.factor * query.mul * dot + (query.add + terms.offset);
+            }
+        } else {
+            for i in 0..n {
+                out[i] = query.mul * (dots[i] - query.bias) as f32 + query.add;
+            }
+        }
+        if unknown {
+            for (out, &slot) in out.iter_mut().zip(slots) {
+                if self.code(Slot(slot)).is_none() {
+                    *out = f32::INFINITY;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn code(&self, slot: Slot) -> Option<&[u8]> {
+        self.blocks.get(slot.block().index())?.codes.get(slot.index())
+    }
+
+    /// Bytes of all codes and terms.
+    pub(crate) fn bytes(&self) -> usize {
+        self.blocks.iter().map(|b| b.codes.bytes() + b.terms.as_ref().map_or(0, Rows::bytes)).sum()
+    }
+}
+
+impl CodeBlock {
+    #[inline(always)]
+    fn terms_of(&self, index: usize) -> Terms {
+        match self.terms.as_ref().and_then(|rows| rows.get(index)) {
+            Some(&[factor, offset]) => Terms { factor, offset },
+            _ => Terms::NONE,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Full-precision rows as the user gave them, and exact distances over them.
+
+use crate::config::Metric;
+use crate::disk::Rows;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::Slot;
+use crate::kernels::Kernels;
+use std::sync::Arc;
+
+/// The vectors of a collection, block by block. Growing by a block makes a new table that shares the old blocks.
+#[derive(Clone)]
+pub(crate) struct VectorTable {
+    dim: usize,
+    blocks: Vec<Arc<Rows<f32>>>,
+}
+
+impl VectorTable {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { dim, blocks: Vec::new() }
+    }
+
+    /// The same table with one more, empty block of `capacity` slots.
+    pub(crate) fn with_block(&self, capacity: usize) -> Result<Self> {
+        let mut table = self.clone();
+        table.blocks.push(Arc::new(Rows::new(self.dim, capacity)?));
+        Ok(table)
+    }
+
+    /// Appends `x` (or zeros, for a row that has no vector yet) to the last block.
+    pub(crate) fn push(&self, x: Option<&[f32]>) -> Result<Slot> {
+        let full = || Error::new(ErrorKind::Internal, "a row was pushed to a full block; please report this");
+        let block = self.blocks.last().ok_or_else(full)?;
+        let write = |row: &mut [f32]| {
+            if let Some(x) = x {
+                row.copy_from_slice(x);
+            }
+        };
+        let index = block.push(write).ok_or_else(full)?;
+        Ok(Slot((self.blocks.len() as u32 - 1) << 16 | index as u32))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
+        self.blocks.get(slot.block().index())?.get(slot.index())
+    }
+
+    /// Blocks, full ones and the last.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Rows in block `block`.
+    pub(crate) fn rows_in(&self, block: usize) -> usize {
+        self.blocks.get(block).map_or(0, |b| b.len())
+    }
+
+    /// Whether the last block takes no more rows.
+    pub(crate) fn is_full(&self) -> bool {
+        self.blocks.last().is_none_or(|b| b.len() == b.capacity())
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.blocks.iter().map(|b| b.bytes()).sum()
+    }
+}
+
+/// Exact distances to one query, equal to what pgvector returns.
+pub(crate) struct Exact<'a> {
+    metric: Metric,
+    query: &'a [f32],
+    norm_sq: f32,
+    kernels: &'static Kernels,
+}
+
+impl<'a> Exact<'a> {
+    pub(crate) fn new(metric: Metric, query: &'a [f32]) -> Self {
+        let kernels = Kernels::best();
+        Self { metric, query, norm_sq: kernels.norm_sq(query), kernels }
+    }
+
+    #[inline]
+    pub(crate) fn distance(&self, row: &[f32]) -> f32 {
+        match self.metric {
+            Metric::Cosine => {
+                let (dot, row_sq) = self.kernels.dot_norm(self.query, row);
+                let cos = f64::from(dot) / (f64::from(self.norm_sq) * f64::from(row_sq)).sqrt();
+                (1.0 - cos.clamp(-1.0, 1.0)) as f32
+            }
+            Metric::L2 => self.kernels.l2sq(self.query, row).sqrt(),
+            Metric::Dot => -self.kernels.dot(self.query, row),
+            Metric::L1 => self.kernels.l1(self.query, row),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Settings as plain data: what a collection is, and how the store may use the machine.
+
+use crate::error::{Error, Result};
+use crate::limits;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How two vectors are compared. `distance` in every answer is what pgvector returns for the same rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// `1 - cos`, 0 to 2; pgvector's `<=>`. Zero vectors are refused. `score = 1 - distance / 2`.
+    Cosine,
+    /// Euclidean distance (not squared); pgvector's `<->`. `score = 1 / (1 + distance)`.
+    L2,
+    /// Negative inner product; pgvector's `<#>`. `score` is the inner product.
+    Dot,
+    /// Sum of absolute differences; pgvector's `<+>`. Served by the `hnsw_rs` graph. `score = 1 / (1 + distance)`.
+    L1,
+}
+
+impl Metric {
+    const NAMES: [(Self, &str); 4] =
+        [(Self::Cosine, "cosine"), (Self::L2, "l2"), (Self::Dot, "dot"), (Self::L1, "l1")];
+
+    /// Higher is better; in 0..1 for all but `dot`. The formulas stand beside the metrics.
+    pub fn score(self, distance: f32) -> f32 {
+        match self {
+            Self::Cosine => 1.0 - distance / 2.0,
+            Self::L2 | Self::L1 => 1.0 / (1.0 + distance),
+            Self::Dot => -distance,
+        }
+    }
+}
+
+/// Which graph finds the neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphKind {
+    /// Our own: flat lists over int8 codes.
+    Flat,
+    /// The `hnsw_rs` crate (feature `hnsw-rs`): slower, serves `l1`.
+    HnswRs,
+}
+
+impl GraphKind {
+    const NAMES: [(Self, &str); 2] = [(Self::Flat, "flat"), (Self::HnswRs, "hnsw_rs")];
+}
+
+macro_rules! named {
+    ($($type:ident $what:literal),*) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let name = Self::NAMES.iter().find(|(value, _)| value == self).map_or("", |(_, name)| name);
+                f.pad(name)
+            }
+        }
+        impl FromStr for $type {
+            type Err = Error;
+            fn from_str(s: &str) -> Result<Self> {
+                let found = Self::NAMES.iter().find(|(_, name)| *name == s);
+                found.map(|(value, _)| *value).ok_or_else(|| {
+                    let known: Vec<_> = Self::NAMES.iter().map(|(_, name)| *name).collect();
+                    Error::invalid(format!(concat!($what, " {:?} is not known; use one of {}"), s, known.join(", ")))
+                })
+            }
+        }
+    )*};
+}
+named!(Metric "metric", GraphKind "graph");
+
+/// What a collection is. Fixed when it is created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schema {
+    /// Dimensions of every vector, 1 to 16,000. Default: none, it must be given.
+    pub dim: usize,
+    /// How vectors are compared. Default: none, it must be given.
+    pub metric: Metric,
+    /// Which graph is built. Default: `flat`, and `hnsw_rs` for `l1`.
+    pub graph: GraphKind,
+    /// `M`: links of a node on the upper levels, twice as many on level 0. Default: 16, as hnswlib and pgvector; FAISS
+    /// has 32. More costs memory (8 bytes each a row) and build time, and helps recall above .99.
+    pub m: usize,
+    /// `efConstruction`: beam width of an insert. Default: 200, as hnswlib; pgvector has 64, FAISS 40. More costs
+    /// build time only.
+    pub ef_construction: usize,
+    /// A call without a tenant is refused. Default: false.
+    pub tenant_required: bool,
+}
+
+impl Schema {
+    /// A collection of `dim`-dimensional vectors under `metric`, all else at its default.
+    pub fn new(dim: usize, metric: Metric) -> Self {
+        let graph = if metric == Metric::L1 { GraphKind::HnswRs } else { GraphKind::Flat };
+        Self { dim, metric, graph, m: 16, ef_construction: 200, tenant_required: false }
+    }
+
+    /// Sets [`Schema::m`].
+    #[must_use]
+    pub fn m(mut self, m: usize) -> Self {
+        self.m = m;
+        self
+    }
+
+    /// Sets [`Schema::ef_construction`].
+    #[must_use]
+    pub fn ef_construction(mut self, ef_construction: usize) -> Self {
+        self.ef_construction = ef_construction;
+        self
+    }
+
+    /// Sets [`Schema::graph`].
+    #[must_use]
+    pub fn graph(mut self, graph: GraphKind) -> Self {
+        self.graph = graph;
+        self
+    }
+
+    /// Sets [`Schema::tenant_required`].
+    #[must_use]
+    pub fn tenant_required(mut self, required: bool) -> Self {
+        self.tenant_required = required;
+        self
+    }
+
+    /// Refuses what cannot work, with the reason.
+    pub(crate) fn validate(&self) -> Result<()> {
+        within("dim", self.dim, 1, limits::DIM_MAX, "shorten the vectors")?;
+        // Below 2 the graph degenerates into a rope.
+        within("m", self.m, 2, limits::M_MAX, "use 16 unless a bench on your data says otherwise")?;
+        within(
+            "ef_construction",
+            self.ef_construction,
+            self.m,
+            limits::EF_CONSTRUCTION_MAX,
+            "it must be at least m",
+        )?;
+        if self.metric == Metric::L1 && self.graph == GraphKind::Flat {
+            return Err(Error::invalid("graph flat does not serve metric l1; use graph hnsw_rs"));
+        }
+        if self.graph == GraphKind::HnswRs && !cfg!(feature = "hnsw-rs") {
+            return Err(Error::invalid(format!(
+                "graph hnsw_rs (metric {}) needs the feature `hnsw-rs`, which this build lacks",
+                self.metric
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// How the store may use the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Threads that link one upsert of many rows, the caller's among them. Default: 1, because the threads are the
+    /// host's; set it to the number of cores for a bulk load.
+    pub build_threads: usize,
+    /// Memory for evaluated filters of one collection, in bytes. Default: 32 MiB.
+    pub filter_cache_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { build_threads: 1, filter_cache_bytes: 32 << 20 }
+    }
+}
+
+impl Options {
+    /// Sets [`Options::build_threads`].
+    #[must_use]
+    pub fn build_threads(mut self, threads: usize) -> Self {
+        self.build_threads = threads;
+        self
+    }
+
+    /// Sets [`Options::filter_cache_bytes`].
+    #[must_use]
+    pub fn filter_cache_bytes(mut self, bytes: usize) -> Self {
+        self.filter_cache_bytes = bytes;
+        self
+    }
+
+    /// Refuses what cannot work, with the reason.
+    pub(crate) fn validate(&self) -> Result<()> {
+        within("build_threads", self.build_threads, 1, limits::BUILD_THREADS_MAX, "use the number of cores")
+    }
+}
+
+fn within(name: &str, value: usize, min: usize, max: usize, remedy: &str) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{name} is {value}; it must be {min} to {max}: {remedy}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_unknown_ones_list_the_known() {
+        for (metric, name) in Metric::NAMES {
+            assert_eq!((metric.to_string().as_str(), name.parse::<Metric>().unwrap()), (name, metric));
+        }
+        let error = "hamming".parse::<Metric>().unwrap_err().to_string();
+        assert!(error.contains("hamming") && error.contains("cosine, l2, dot, l1"), "{error}");
+    }
+
+    #[test]
+    fn impossible_schemas_name_the_value_and_the_limit() {
+        for (schema, value, limit) in [
+            (Schema::new(0, Metric::L2), "dim is 0", "1 to 16000"),
+            (Schema::new(16_001, Metric::L2), "dim is 16001", "1 to 16000"),
+            (Schema::new(4, Metric::L2).m(1), "m is 1", "2 to 32"),
+            (Schema::new(4, Metric::L2).m(16).ef_construction(8), "ef_construction is 8", "16 to 4096"),
+        ] {
+            let error = schema.validate().unwrap_err().to_string();
+            assert!(error.contains(value) && error.contains(limit), "{error}");
+        }
+        assert!(Schema::new(4, Metric::L1).graph(GraphKind::Flat).validate().is_err());
+        assert!(Options::default().build_threads(0).validate().is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! The index over vectors: finds near slots without looking at all of them.
+//!
+//! Owns links. Knows nothing of ids, text, tenants or why a slot is dead: it sees codes, rows and sets of slots.
+
+mod flat;
+mod pool;
+mod scratch;
+mod visited;
+
+use crate::codes::{CodeTable, VectorTable};
+use crate::error::Result;
+use crate::ids::Slot;
+use crate::metrics::Work;
+use crate::sets::SlotBits;
+
+pub(crate) use flat::FlatGraph;
+pub(crate) use pool::Near;
+pub(crate) use scratch::Scratch;
+
+/// What a graph can look at: the codes and the full-precision rows of every slot.
+#[derive(Clone, Copy)]
+pub(crate) struct Space<'a> {
+    pub(crate) codes: &'a CodeTable,
+    pub(crate) vectors: &'a VectorTable,
+}
+
+/// One question to a graph.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// The vector, as the user gave it.
+    pub(crate) query: &'a [f32],
+    /// How many near slots are wanted; the beam is as wide.
+    pub(crate) ef: usize,
+    pub(crate) walk: Walk<'a>,
+}
+
+/// How a walk treats the slots that an answer may not hold.
+#[derive(Clone, Copy)]
+pub(crate) enum Walk<'a> {
+    /// Every linked slot is an answer.
+    All,
+    /// Walk over every slot, answer with those of the set.
+    InGraph(&'a SlotBits),
+    /// Walk over slots of the set alone, reaching through others to their neighbours.
+    FilterFirst(&'a SlotBits),
+}
+
+/// Finds near slots. Searches run beside everything; `link` runs beside itself; `heal` and `grow` run alone among writers.
+pub(crate) trait Graph: Send + Sync {
+    /// Makes room for the next block, of `capacity` slots.
+    fn grow(&self, capacity: usize) -> Result<()>;
+
+    /// Links one slot whose code and row are readable. `live` are the slots worth linking to.
+    fn link(&self, space: Space<'_>, live: &SlotBits, slot: Slot, scratch: &mut Scratch) -> Work;
+
+    /// Answers with up to `ask.ef` slots, nearest first, in `scratch.near`.
+    fn search(&self, space: Space<'_>, ask: &Ask<'_>, scratch: &mut Scratch) -> Work;
+
+    /// Leads the lists of up to `budget` slots from `from` on around slots that are not in `live`.
+    /// Returns where to go on, or `None` at the end.
+    fn heal(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        from: Slot,
+        budget: usize,
+        scratch: &mut Scratch,
+    ) -> Option<Slot>;
+
+    /// Links every slot of `live` that no walk can reach; says how many there were.
+    fn mend(&self, space: Space<'_>, live: &SlotBits, scratch: &mut Scratch) -> usize;
+
+    /// Checks the invariants over all lists: how many live slots can not be reached, or which rule is broken.
+    fn check(&self, live: &SlotBits) -> std::result::Result<usize, String>;
+
+    /// Bytes of the links of `rows` linked slots.
+    fn bytes(&self, rows: usize) -> usize;
+}
