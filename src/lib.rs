@@ -4,6 +4,9 @@ mod error;
 #[allow(dead_code)]
 mod ids;
 pub mod limits;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine uses it next"))]
+mod record;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{ChunkId, Seq};
+pub use record::Chunk;
