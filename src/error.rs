@@ -88,3 +88,12 @@ impl std::error::Error for Error {
         self.source.as_deref().map(|s| s as _)
     }
 }
+
+/// `s` quoted for a message, cut when it is long: a message should fit on a screen whatever came in.
+pub(crate) fn excerpt(s: &str) -> String {
+    const CHARS_MAX: usize = 48;
+    match s.char_indices().nth(CHARS_MAX) {
+        Some((at, _)) => format!("{:?}... ({} bytes)", &s[..at], s.len()),
+        None => format!("{s:?}"),
+    }
+}

@@ -5,18 +5,22 @@ mod codes;
 mod config;
 mod disk;
 mod error;
+mod filter;
 mod graph;
 mod ids;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
 mod metrics;
+mod record;
 mod sets;
 
 pub use config::{GraphKind, Metric, Options, Schema};
 pub use error::{Error, ErrorKind, Result};
+pub use filter::Filter;
 pub use ids::{ChunkId, Seq};
 pub use metrics::Work;
+pub use record::Chunk;
 
 /// How the crate is built, for people who change it.
 #[cfg(doc)]

@@ -10,6 +10,12 @@ pub const TEXT_BYTES_MAX: usize = 16 << 20;
 pub const METADATA_BYTES_MAX: usize = 64 << 10;
 /// Nesting of metadata.
 pub const METADATA_DEPTH_MAX: usize = 32;
+/// Place of a chunk in its document. A Postgres `integer` holds no more.
+pub const CHUNK_INDEX_MAX: u32 = i32::MAX as u32;
+/// Squared length of a vector. With it, the squared distance of any two (at most four times this) is a finite `f32`.
+pub const VECTOR_NORM_SQUARED_MAX: f64 = 1e37;
+/// The least squared length of a vector under cosine; below it the squares of single elements lose their digits as `f32`.
+pub const VECTOR_NORM_SQUARED_MIN: f64 = 1e-30;
 /// Bytes of a collection's name.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Neighbours that one search can ask for.
@@ -26,6 +32,8 @@ pub const FILTER_DEPTH_MAX: usize = 8;
 pub const FILTER_NODES_MAX: usize = 64;
 /// Values in one `$in` or `$nin`.
 pub const FILTER_IN_MAX: usize = 1_024;
+/// Bytes of a path in a filter. Metadata under longer paths is stored, but not indexed.
+pub const FILTER_PATH_BYTES_MAX: usize = 512;
 /// Links of a node on the upper levels (`M`); level 0 has twice as many.
 pub const M_MAX: usize = 32;
 /// Beam width of an insert.

@@ -1,0 +1,26 @@
+//! What the user stores, and the one canonical form of it that everything below and beside this store agrees on.
+//!
+//! Owns: the public [`Chunk`], the check at the door ([`admit`]), the canonical [`Row`] and its [`digest`].
+//!
+//! Invariants:
+//! - A [`Row`] exists only if Postgres would take it: acceptance implies mirrorability (M14).
+//! - Rows that are equal as Postgres compares them (`jsonb`, `vector`) have one canonical form, hence one digest.
+//! - The canonical form and the digest's encoding never change: digests lie in databases. Golden tests hold them.
+//!
+//! Does not know: slots, versions, files, the collection (only its dimension and whether it is cosine).
+
+mod canonical;
+mod chunk;
+mod digest;
+mod num;
+mod row;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub(crate) use canonical::{Map, to_canonical};
+pub use chunk::Chunk;
+pub(crate) use digest::digest;
+pub(crate) use num::Num;
+pub(crate) use row::{Payload, Row};
+pub(crate) use validate::{Rejection, admit};
