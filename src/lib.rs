@@ -1,9 +1,10 @@
 //! An in-process vector index that can prove it equals your Postgres.
-#![allow(dead_code, unused_imports, reason = "the engine, which uses it all, comes next")]
+#![allow(dead_code, unused_imports)]
 
 mod codes;
 mod config;
 mod disk;
+mod engine;
 mod error;
 mod filter;
 mod graph;
@@ -16,6 +17,10 @@ mod record;
 mod sets;
 
 pub use config::{GraphKind, Metric, Options, Schema};
+pub use engine::{
+    Ack, Bytes, Collection, Explain, Hit, Include, Page, Plan, RangeSearch, Response, RowResult, Search,
+    Stats, Store, Token,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filter;
 pub use ids::{ChunkId, Seq};

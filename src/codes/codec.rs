@@ -30,6 +30,9 @@ const SIGMAS: f32 = 4.5;
 /// Share of the rows' energy in their mean above which cosine rows are centred.
 const CENTERED_ENERGY_MIN: f64 = 0.5;
 
+/// A centre that moved by more than this share of its length is worth encoding all rows anew.
+const CENTER_MOVED_MAX: f32 = 0.1;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     Unit,
@@ -122,6 +125,20 @@ impl Codec {
             }
         }
         codec
+    }
+
+    /// Whether this codec, trained on more rows, is worth encoding all rows anew: another form, or a centre that is
+    /// farther away from the old one than a tenth of the way to the origin.
+    pub(crate) fn replaces(&self, old: &Self) -> bool {
+        let moved = match (self.center.is_empty(), old.center.is_empty()) {
+            (true, true) => false,
+            (false, false) => {
+                Kernels::best().l2sq(&self.center, &old.center)
+                    > CENTER_MOVED_MAX * CENTER_MOVED_MAX * self.center_sq
+            }
+            _ => true,
+        };
+        self.form != old.form || moved
     }
 
     /// Bytes of a code.

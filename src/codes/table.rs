@@ -47,21 +47,18 @@ impl CodeTable {
         Ok(table)
     }
 
-    /// Appends the code of `x` to the last block.
-    pub(crate) fn push(&self, x: &[f32], work: &mut Vec<f32>) -> Result<()> {
+    /// Appends the code of `x` (or of nothing, for a row that has no vector yet) to the last block.
+    pub(crate) fn push(&self, x: Option<&[f32]>, work: &mut Vec<f32>) -> Result<()> {
         let full =
             || Error::new(ErrorKind::Internal, "a code was pushed to a full block; please report this");
         let block = self.blocks.last().ok_or_else(full)?;
-        let mut terms = Terms::NONE;
+        let mut code = vec![0; self.codec.stride()];
+        let terms = x.map_or(Terms::NONE, |x| self.codec.encode(x, work, &mut code));
         // Terms first: a reader that sees the code sees them.
         if let Some(rows) = &block.terms {
-            let mut code = vec![0; self.codec.stride()];
-            terms = self.codec.encode(x, work, &mut code);
             rows.push(|row| row.copy_from_slice(&[terms.factor, terms.offset])).ok_or_else(full)?;
-            block.codes.push(|row| row.copy_from_slice(&code)).ok_or_else(full)?;
-        } else {
-            block.codes.push(|row| terms = self.codec.encode(x, work, row)).ok_or_else(full)?;
         }
+        block.codes.push(|row| row.copy_from_slice(&code)).ok_or_else(full)?;
         Ok(())
     }
 

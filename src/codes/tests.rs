@@ -26,7 +26,7 @@ fn table(metric: Metric, rows: &[Vec<f32>], trained: bool) -> (CodeTable, Vector
     let vectors = VectorTable::new(dim).with_block(rows.len()).unwrap();
     for row in rows {
         vectors.push(Some(row)).unwrap();
-        codes.push(row, &mut Vec::new()).unwrap();
+        codes.push(Some(row), &mut Vec::new()).unwrap();
     }
     (codes, vectors)
 }

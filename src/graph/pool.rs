@@ -77,6 +77,16 @@ impl Pool {
         true
     }
 
+    /// Keeps those of `slots` that are near enough.
+    pub(crate) fn offer(&mut self, slots: &[u32], distances: &[f32]) {
+        for (&slot, &distance) in slots.iter().zip(distances) {
+            let key = pack(distance, Slot(slot));
+            if key < self.bound() {
+                self.insert(key);
+            }
+        }
+    }
+
     /// The nearest candidate that was not expanded yet, now marked as expanded.
     #[inline(always)]
     pub(crate) fn pop_next(&mut self) -> Option<Near> {

@@ -1,0 +1,274 @@
+//! The public handle of a collection: every method checks and delegates.
+
+use super::answer::Response;
+use super::inner::Inner;
+use super::search::{RangeSearch, Search};
+use super::stats::Stats;
+use super::view::View;
+use super::write::{Ack, Token};
+use crate::config::{Metric, Schema};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::ids::Slot;
+use crate::kernels::Kernels;
+use crate::limits;
+use crate::record::{Chunk, Row};
+use crate::sets::SlotBits;
+use std::sync::Arc;
+
+/// A named set of chunks with one dimension and one metric. Cloning gives another handle to the same collection.
+#[derive(Clone)]
+pub struct Collection {
+    inner: Arc<Inner>,
+    tenant: Option<Arc<str>>,
+}
+
+/// A page of [`Collection::scroll`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The chunks, oldest write first.
+    pub chunks: Vec<Chunk>,
+    /// Where the next page starts; `None` after the last.
+    pub next: Option<u32>,
+}
+
+impl Collection {
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, tenant: None }
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// The collection's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// What the collection is.
+    pub fn schema(&self) -> &Schema {
+        &self.inner.schema
+    }
+
+    /// The same collection, seen by one tenant: it finds, counts, writes and deletes that tenant's chunks alone.
+    #[must_use]
+    pub fn tenant(&self, tenant: &str) -> Self {
+        Self { inner: self.inner.clone(), tenant: Some(tenant.into()) }
+    }
+
+    /// Stores chunks, replacing those of the same ids. A chunk that cannot be stored is refused alone, with the reason; the
+    /// others become visible together.
+    pub fn upsert(&self, chunks: impl IntoIterator<Item = Chunk>) -> Result<Ack> {
+        self.inner.upsert(chunks.into_iter(), self.tenant.as_deref())
+    }
+
+    /// A search for the chunks nearest to `query`.
+    pub fn search<'a>(&'a self, query: &'a [f32]) -> Search<'a> {
+        Search::new(self, query)
+    }
+
+    /// Runs several searches on one state of the collection, on `threads` threads (the caller's among them).
+    pub fn search_batch(&self, searches: &[Search<'_>], threads: usize) -> Result<Vec<Response>> {
+        let (n, max) = (searches.len(), limits::SEARCH_BATCH_MAX);
+        if n > max {
+            return Err(Error::invalid(format!("the batch has {n} searches; send at most {max} at a time")));
+        }
+        let view = self.inner.view.load_full();
+        let per_thread = n.div_ceil(threads.clamp(1, limits::BUILD_THREADS_MAX)).max(1);
+        let answer = |part: &[Search<'_>]| part.iter().map(|s| s.run_on(&view)).collect::<Vec<_>>();
+        let mut parts = searches.chunks(per_thread);
+        let Some(first) = parts.next() else { return Ok(Vec::new()) };
+        let answers = std::thread::scope(|scope| {
+            let spawned: Vec<_> = parts.map(|part| scope.spawn(move || answer(part))).collect();
+            let mut answers = vec![answer(first)];
+            answers.extend(spawned.into_iter().map(|handle| handle.join().unwrap_or_default()));
+            answers
+        });
+        answers.into_iter().flatten().collect()
+    }
+
+    /// A search for every chunk at most `max_distance` from `query`. It compares every candidate, so none is missed.
+    pub fn range<'a>(&'a self, query: &'a [f32], max_distance: f32) -> RangeSearch<'a> {
+        RangeSearch::new(self, query, max_distance)
+    }
+
+    /// The chunk of this id, if there is one.
+    pub fn get(&self, id: &str) -> Result<Option<Chunk>> {
+        Ok(self.get_many([id])?.pop().flatten())
+    }
+
+    /// The chunks of these ids, in order; `None` where there is none.
+    pub fn get_many<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<Vec<Option<Chunk>>> {
+        self.ready()?;
+        let table = self.inner.ids.read();
+        // Loaded under the table's lock, after which no id can point to a newer slot.
+        let view = self.inner.view.load_full();
+        let find = |id: &str| table.get(&view.tables.rows, id).filter(|s| self.is_mine(&view, *s));
+        Ok(ids.into_iter().map(|id| find(id).and_then(|slot| chunk(&view, slot))).collect())
+    }
+
+    /// The chunks of a document, in their order.
+    pub fn document(&self, document_id: &str) -> Result<Vec<Chunk>> {
+        self.ready()?;
+        let view = self.inner.view.load_full();
+        let slots = self.slots_of_document(&view, document_id);
+        let mut chunks: Vec<Chunk> = slots.into_iter().filter_map(|slot| chunk(&view, slot)).collect();
+        chunks.sort_by_key(|c| c.chunk_index);
+        Ok(chunks)
+    }
+
+    /// Up to `limit` chunks that match, from `cursor` on. A chunk that lives through the whole scroll is seen; one that is
+    /// written meanwhile may be seen twice.
+    pub fn scroll(&self, filter: Option<&Filter>, cursor: Option<u32>, limit: usize) -> Result<Page> {
+        self.ready()?;
+        let view = self.inner.view.load_full();
+        let slots = self.live(&view, filter)?;
+        let mut slots = slots.iter_from(Slot(cursor.unwrap_or(0)));
+        let chunks = slots.by_ref().take(limit).filter_map(|slot| chunk(&view, slot)).collect();
+        Ok(Page { chunks, next: slots.next().map(|s| s.0) })
+    }
+
+    /// How many chunks match, exactly.
+    pub fn count(&self, filter: Option<&Filter>) -> Result<usize> {
+        self.ready()?;
+        let view = self.inner.view.load_full();
+        Ok(self.live(&view, filter)?.len())
+    }
+
+    /// Deletes the chunks of these ids; says how many there were.
+    pub fn delete<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<(usize, Token)> {
+        self.ready()?;
+        self.inner.delete_where(|view| {
+            let table = self.inner.ids.read();
+            let slots = ids.into_iter().filter_map(|id| table.get(&view.tables.rows, id));
+            slots.filter(|s| self.is_mine(view, *s)).collect()
+        })
+    }
+
+    /// Deletes the chunks of a document; says how many there were.
+    pub fn delete_document(&self, document_id: &str) -> Result<(usize, Token)> {
+        self.ready()?;
+        self.inner.delete_where(|view| self.slots_of_document(view, document_id))
+    }
+
+    /// Deletes the chunks that match; says how many there were.
+    pub fn delete_where(&self, filter: &Filter) -> Result<(usize, Token)> {
+        self.ready()?;
+        filter.check()?;
+        self.inner.delete_where(|view| {
+            self.live(view, Some(filter)).map(|s| s.iter().collect()).unwrap_or_default()
+        })
+    }
+
+    /// Leads the graph around deleted chunks, all at once. Writes do the same bit by bit; call it when there is time.
+    pub fn heal(&self) -> Result<()> {
+        self.inner.heal_all()
+    }
+
+    /// Checks the graph's invariants: says how many chunks no search can reach (0 in good health), or which one is broken.
+    pub fn check(&self) -> std::result::Result<usize, String> {
+        let _alone = self.inner.linking.write();
+        let view = self.inner.view.load_full();
+        self.inner.graph.check(&view.ready.with(&[], &view.tail))
+    }
+
+    /// Counts and bytes.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.inner)
+    }
+
+    /// The slots a search may answer with, and whether that is fewer than all.
+    pub(super) fn accepted(&self, view: &View, filter: Option<&Filter>) -> Result<(SlotBits, bool)> {
+        self.ready()?;
+        let mut accepted = match filter {
+            None => view.ready.clone(),
+            Some(filter) => {
+                filter.check()?;
+                self.inner.filters.ready(view, filter)
+            }
+        };
+        if let Some(tenant) = &self.tenant {
+            accepted = accepted.and(&self.slots_of_tenant(tenant));
+        }
+        Ok((accepted, filter.is_some() || self.tenant.is_some()))
+    }
+
+    pub(super) fn check_query(&self, query: &[f32]) -> Result<()> {
+        let dim = self.inner.schema.dim;
+        if query.len() != dim {
+            let got = query.len();
+            return Err(Error::invalid(format!(
+                "the query has {got} dimensions, collection {:?} has {dim}; embed it with the collection's model",
+                self.name()
+            )));
+        }
+        if let Some(at) = query.iter().position(|x| !x.is_finite()) {
+            return Err(Error::invalid(format!(
+                "the query has {} at position {at}; all values must be finite",
+                query[at]
+            )));
+        }
+        let norm_sq = f64::from(Kernels::best().norm_sq(query));
+        if norm_sq > limits::VECTOR_NORM_SQUARED_MAX {
+            return Err(Error::invalid(format!(
+                "the query's squared length is {norm_sq:e}; it must be at most {:e}: scale it down",
+                limits::VECTOR_NORM_SQUARED_MAX
+            )));
+        }
+        if self.inner.schema.metric == Metric::Cosine && norm_sq < limits::VECTOR_NORM_SQUARED_MIN {
+            return Err(Error::invalid(format!(
+                "the query's squared length is {norm_sq:e}; cosine needs at least {:e}: a zero vector has no direction",
+                limits::VECTOR_NORM_SQUARED_MIN
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses a dropped collection, and a call without the tenant it requires.
+    fn ready(&self) -> Result<()> {
+        self.inner.ensure_open()?;
+        if self.inner.schema.tenant_required && self.tenant.is_none() {
+            return Err(Error::invalid(format!(
+                "collection {:?} requires a tenant; use collection.tenant(..)",
+                self.name()
+            )));
+        }
+        Ok(())
+    }
+
+    fn live(&self, view: &View, filter: Option<&Filter>) -> Result<SlotBits> {
+        let live = match filter {
+            None => view.live.clone(),
+            Some(filter) => {
+                filter.check()?;
+                self.inner.filters.live(view, filter)
+            }
+        };
+        Ok(match &self.tenant {
+            Some(tenant) => live.and(&self.slots_of_tenant(tenant)),
+            None => live,
+        })
+    }
+
+    fn slots_of_tenant(&self, tenant: &str) -> SlotBits {
+        self.inner.members.read().tenants.get(tenant).map(SlotBits::of_roaring).unwrap_or_default()
+    }
+
+    fn slots_of_document(&self, view: &View, document_id: &str) -> Vec<Slot> {
+        let members = self.inner.members.read();
+        let slots = members.documents.get(document_id).into_iter().flatten().map(Slot);
+        slots.filter(|s| view.live.contains(*s) && self.is_mine(view, *s)).collect()
+    }
+
+    fn is_mine(&self, view: &View, slot: Slot) -> bool {
+        self.tenant.is_none() || view.tables.rows.tenant(slot) == self.tenant.as_deref()
+    }
+}
+
+fn chunk(view: &View, slot: Slot) -> Option<Chunk> {
+    let row = view.tables.rows.get(slot)?;
+    let vector =
+        if view.ready.contains(slot) { view.tables.vectors.get(slot).map(<[f32]>::to_vec) } else { None };
+    Some(Row { id: row.id.clone(), vector, payload: row.payload.clone() }.to_chunk())
+}

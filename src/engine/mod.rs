@@ -1,0 +1,35 @@
+//! The store: collections of chunks, written by one writer at a time and searched by any number of threads.
+//!
+//! Invariants:
+//! - A search loads one [`view::View`] and looks at nothing newer: it sees exactly the state of one seq, all of a batch or
+//!   nothing of it.
+//! - Rows, codes and ids are written once, before the view that shows them is published.
+//! - Writers of one collection take turns; searches wait for nobody.
+//! - A row that is not linked yet stands in the view's tail and is compared with every query.
+//!
+//! Knows nothing of files (yet), HTTP or databases.
+
+mod answer;
+mod collection;
+mod filters;
+mod ids;
+mod inner;
+mod maintain;
+mod plan;
+mod rank;
+mod rows;
+mod run;
+mod search;
+mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
+mod view;
+mod write;
+
+pub use answer::{Explain, Hit, Include, Plan, Response};
+pub use collection::{Collection, Page};
+pub use search::{RangeSearch, Search};
+pub use stats::{Bytes, Stats};
+pub use store::Store;
+pub use write::{Ack, RowResult, Token};

@@ -1,0 +1,1 @@
+//! Scenarios of the engine that need its inside.
