@@ -1,5 +1,7 @@
 //! An in-process vector index that can prove it equals your Postgres.
 
+#[cfg(feature = "server")]
+pub mod cli;
 mod error;
 #[allow(dead_code)]
 mod ids;
