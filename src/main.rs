@@ -1,3 +1,8 @@
 //! The `nearfield` command.
 
-fn main() {}
+use std::{io, process::ExitCode};
+
+fn main() -> ExitCode {
+    // Stderr stays unlocked: the threads of a benchmark draw their progress on it.
+    nearfield::cli::run(std::env::args_os(), &mut io::stdout().lock(), &mut io::stderr())
+}

@@ -7,4 +7,6 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+#[cfg(feature = "server")]
+mod bench;
 mod tidy;

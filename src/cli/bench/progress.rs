@@ -1,0 +1,43 @@
+//! A bar on stderr while something takes long, and nothing at all when stderr is not a terminal.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{self, IsTerminal};
+
+const STYLE: &str = "{msg:>12} {bar:40} {human_pos}/{human_len} {elapsed_precise} (eta {eta})";
+
+/// Makes the bars of one run.
+#[derive(Clone, Copy)]
+pub(super) struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { shown: !quiet && io::stderr().is_terminal() }
+    }
+
+    /// A bar of `len` steps. It is moved by whoever works, never by a thread of its own that would take time from them.
+    pub(super) fn bar(self, what: &str, len: usize) -> Bar {
+        let target = if self.shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(STYLE) {
+            bar.set_style(style);
+        }
+        Bar(bar)
+    }
+}
+
+/// A bar that leaves the terminal as it found it.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn add(&self, steps: usize) {
+        self.0.inc(steps as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,93 @@
+//! The command line: parse, call, render.
+//!
+//! Owns the words of the `nearfield` command, the exit codes, and how an error looks on a terminal. It holds no logic of
+//! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
+
+mod bench;
+
+use crate::{Error, ErrorKind};
+use clap::{Parser, Subcommand};
+use std::{
+    error::Error as _,
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+#[derive(Parser)]
+#[command(name = "nearfield", version, about)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 the command line is wrong.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure the engine on this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+/// Runs the command line `args`, the program's name first. Results go to `out`, messages to `err`; a progress bar is
+/// drawn when the process's stderr is a terminal. The code is 0 for done, 1 for failed, 2 for a wrong command line.
+pub fn run<I, T>(args: I, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        // Help and version come this way too, for stdout.
+        // Where they cannot be written nobody is left to tell.
+        Err(told) if !told.use_stderr() => {
+            let _ = write!(out, "{}", told.render());
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => {
+            let _ = write!(err, "{}", wrong.render());
+            return ExitCode::from(USAGE);
+        }
+    };
+    let done = match cli.command {
+        Command::Bench(command) => bench::run(command, out),
+    };
+    match done.and_then(|()| out.flush().map_err(output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(err, "error: {error}");
+            if let Some(remedy) = remedy(error.kind()) {
+                let _ = writeln!(err, "  {remedy}");
+            }
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// What to do when the message cannot know it.
+fn remedy(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Internal => {
+            Some("This is a bug in nearfield: please report it with the command that shows it.")
+        }
+        _ => None,
+    }
+}
+
+/// A failure to write the result.
+fn output(cause: io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "the output cannot be written").with_source(cause)
+}
+
+/// `nearfield ... | head` has all it wants; that is no failure.
+fn is_closed_pipe(error: &Error) -> bool {
+    let cause = error.source().and_then(|s| s.downcast_ref::<io::Error>());
+    cause.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests;
