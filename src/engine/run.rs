@@ -80,14 +80,19 @@ impl Inner {
     /// Leaves accepted candidates in `scratch.near`, nearest first.
     fn find(&self, job: &Job<'_>, explain: &mut Explain, scratch: &mut Scratch) {
         let space = job.view.space();
-        let mut ask = Ask { query: job.query, ef: job.ef, walk: Walk::All };
+        let mut ask = Ask { query: job.query, k: job.k, ef: job.ef, walk: Walk::All };
         match explain.plan {
             Plan::Exact => {
                 self.scan_codes(job, job.accepted.iter(), scratch, &mut explain.work);
                 return;
             }
-            Plan::InGraph => ask.walk = Walk::InGraph(job.accepted),
-            Plan::FilterFirst => ask.walk = Walk::FilterFirst(job.accepted),
+            Plan::InGraph | Plan::FilterFirst => {
+                ask.ef = job.ef.max(job.k);
+                ask.walk = match explain.plan {
+                    Plan::InGraph => Walk::InGraph(job.accepted),
+                    _ => Walk::FilterFirst(job.accepted),
+                };
+            }
             Plan::PostFilter | Plan::Unfiltered => {
                 // As many more as will be dropped.
                 ask.ef =
@@ -123,7 +128,7 @@ impl Inner {
     ) -> usize {
         let codes = &job.view.tables.codes;
         codes.codec().query(job.query, &mut scratch.query);
-        scratch.found.reset(rerank_rows(job.k).max(job.ef));
+        scratch.found.reset(rerank_rows(job.k));
         let mut slots = slots.map(|s| s.0);
         let mut part = [0u32; BATCH];
         let mut out = [0.0; BATCH];

@@ -60,7 +60,8 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// The width of the beam: more finds more and takes longer. Never less than `k`. Default: 64.
+    /// How hard to look: more finds more and takes longer. Means what it does in other HNSW libraries or a little more,
+    /// and may be less than `k`. Default: 64, or `k` if that is more.
     pub fn ef(mut self, ef: usize) -> Self {
         self.ef = Some(ef);
         self
@@ -131,7 +132,7 @@ impl<'a> Search<'a> {
     }
 
     fn rank(&self, view: &View, accepted: &SlotBits, filtered: bool, k: usize) -> Ranking {
-        let ef = self.ef.unwrap_or(EF).max(k);
+        let ef = self.ef.unwrap_or(EF.max(k));
         let job = Job { view, query: self.query, k, ef, accepted, filtered, exact: self.exact };
         self.collection.inner().run(&job)
     }

@@ -57,7 +57,7 @@ impl Strings {
                 // Only the lower bound goes to the map, which would panic on bounds that cross.
                 let from = map.range::<str, _>((lo, Bound::Unbounded));
                 let hi = (Bound::Unbounded, hi);
-                from.take_while(|(s, _)| RangeBounds::<str>::contains(&hi, s))
+                from.take_while(|(s, _)| RangeBounds::<str>::contains::<str>(&hi, s))
                     .for_each(|(_, rows)| rows.or_into(out));
             }
             Self::Sealed(dictionary) => dictionary.or_span((lo.as_ref(), hi.as_ref()), out),

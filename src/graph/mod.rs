@@ -29,7 +29,9 @@ pub(crate) struct Space<'a> {
 pub(crate) struct Ask<'a> {
     /// The vector, as the user gave it.
     pub(crate) query: &'a [f32],
-    /// How many near slots are wanted; the beam is as wide.
+    /// How many of the answers count.
+    pub(crate) k: usize,
+    /// The width of the beam.
     pub(crate) ef: usize,
     pub(crate) walk: Walk<'a>,
 }

@@ -45,12 +45,8 @@ impl Pool {
         self.next = 0;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.keys.len() >= self.capacity
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Keys at or beyond this would not be kept.
@@ -98,6 +94,12 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// The candidate with `n` nearer ones.
+    #[inline(always)]
+    pub(crate) fn nth(&self, n: usize) -> Option<Near> {
+        self.keys.get(n).map(|&k| unpack(k))
     }
 
     /// The candidates, nearest first.

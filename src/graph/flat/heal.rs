@@ -3,7 +3,7 @@
 use super::FlatGraph;
 use super::levels::level_of;
 use super::links::{List, Lists};
-use super::search::{Pools, Sight};
+use super::search::{Enough, Pools, Sight};
 use super::select::select;
 use crate::codes::BATCH;
 use crate::graph::pool::{pack, unpack};
@@ -186,10 +186,10 @@ impl FlatGraph {
         let Some((entry, top)) = self.entry() else { return };
         let sight = Sight { lists: Lists(&blocks), codes: space.codes, query };
         let mut work = Work::default();
-        let near = sight.descend(entry, top, Level(0), &mut work);
-        visited.reset(MEND_HOSTS);
-        beam.reset(MEND_HOSTS);
-        sight.walk_all(near, Level(0), &mut Pools { visited, beam, found }, false, &mut work);
+        let mut pools = Pools { visited, beam, found };
+        pools.reset(MEND_HOSTS, MEND_HOSTS);
+        sight.descend(entry, top, Level(0), &mut pools, &mut work);
+        sight.walk_all(Level(0), Enough::NEVER, &mut pools, false, &mut work);
         // A walk may end in another lost part through an upper level: only reached hosts help.
         let hosts: Vec<Slot> =
             beam.iter().map(|n| n.slot).filter(|&s| s != slot && reach.contains(s)).collect();

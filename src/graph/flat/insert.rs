@@ -3,7 +3,7 @@
 use super::FlatGraph;
 use super::levels::level_of;
 use super::links::Lists;
-use super::search::{Pools, Sight};
+use super::search::{Enough, Pools, Sight};
 use super::select::{select, victim};
 use crate::codes::{BATCH, QueryCode};
 use crate::graph::pool::{pack, unpack};
@@ -45,16 +45,20 @@ impl FlatGraph {
         let blocks = self.blocks.load();
         let sight = Sight { lists: Lists(&blocks), codes: space.codes, query };
         let reached = Level(level.0.min(top.0));
-        let mut near = sight.descend(entry, top, reached, &mut work);
+        let ef = self.ef_construction;
+        let mut pools = Pools { visited, beam, found };
+        pools.reset(ef, ef);
+        pools.visited.insert(slot);
+        let mut near = sight.descend(entry, top, reached, &mut pools, &mut work);
         let mut lists: Vec<(Level, Vec<u64>)> = Vec::with_capacity(reached.0 as usize + 1);
         for l in (0..=reached.0).rev().map(Level) {
-            visited.reset(self.ef_construction);
-            visited.insert(slot);
-            beam.reset(self.ef_construction);
-            let mut pools = Pools { visited, beam, found };
-            sight.walk_all(near, l, &mut pools, false, &mut work);
+            if l < reached {
+                pools.restart(ef, near);
+                pools.visited.insert(slot);
+            }
+            sight.walk_all(l, Enough::NEVER, &mut pools, false, &mut work);
             keys.clear();
-            keys.extend(beam.iter().filter(|n| n.slot != slot).map(|n| pack(n.distance, n.slot)));
+            keys.extend(pools.beam.iter().filter(|n| n.slot != slot).map(|n| pack(n.distance, n.slot)));
             let Some(&nearest) = keys.first() else { continue };
             near = unpack(nearest);
             if may_join && level == Level(0) && self.join_twin(&sight, slot, keys) {
