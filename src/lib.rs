@@ -1,5 +1,4 @@
 //! An in-process vector index that can prove it equals your Postgres.
-#![allow(dead_code, unused_imports)]
 
 #[cfg(feature = "server")]
 pub mod cli;

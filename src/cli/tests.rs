@@ -1,3 +1,5 @@
+//! The command line as a whole: parsing, exit codes, streams.
+
 use super::*;
 
 /// A writer whose reader went away.

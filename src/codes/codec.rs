@@ -33,6 +33,9 @@ const CENTERED_ENERGY_MIN: f64 = 0.5;
 /// A centre that moved by more than this share of its length is worth encoding all rows anew.
 const CENTER_MOVED_MAX: f32 = 0.1;
 
+/// Standard deviations that two estimates may be apart and still be in the wrong order.
+const MARGIN_DEVIATIONS: f32 = 6.0;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     Unit,
@@ -73,6 +76,8 @@ pub(crate) struct QueryCode {
     pub(crate) bias: i32,
     pub(crate) mul: f32,
     pub(crate) add: f32,
+    /// Units of the code.
+    scale: f32,
     work: Vec<f32>,
 }
 
@@ -182,6 +187,7 @@ impl Codec {
         query.bytes.resize(self.stride(), 0);
         let sum = Kernels::best().quantize_i8(&work, 1.0 / s, &mut query.bytes);
         query.bias = 128 * sum;
+        query.scale = s;
         let squares = || query.bytes.iter().map(|&b| i64::from(b).pow(2)).sum::<i64>() as f32;
         (query.mul, query.add) = match self.form {
             Form::Unit => (-s * self.scale, 1.0),
@@ -189,6 +195,23 @@ impl Codec {
             Form::Inner => (-s, -self.center_sq - Kernels::best().dot(&self.center, &work)),
         };
         query.work = work;
+    }
+
+    /// How much farther than the k-th best estimate, `kth`, a candidate's estimate may be before its true distance is
+    /// certainly the greater one: six standard deviations of the difference of two estimates. `None` where the error
+    /// depends on rows that are not at hand.
+    pub(crate) fn margin(&self, query: &QueryCode, kth: f32) -> Option<f32> {
+        // A rounding error is uniform over one unit: its variance is a twelfth of the unit's square.
+        let variance = match self.form {
+            Form::Unit => (self.scale * self.scale + query.scale * query.scale) / 12.0,
+            // Near rows are about as long as the query, so their units are about as large.
+            Form::Euclid => {
+                let weight = 2.0 * self.square_weight();
+                weight * weight * (kth.max(0.0) / self.square_weight()) * (2.0 * query.scale * query.scale) / 12.0
+            }
+            Form::Inner => return None,
+        };
+        Some(MARGIN_DEVIATIONS * (2.0 * variance).sqrt())
     }
 
     /// Makes `query` from a row's code.

@@ -10,7 +10,6 @@ use super::rows::Rows;
 use super::strings::Strings;
 use crate::limits::FILTER_PATH_BYTES_MAX;
 use crate::record::{Map, Num};
-use roaring::RoaringBitmap;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -53,8 +52,9 @@ impl FieldIndex {
         }
     }
 
-    /// The matching rows.
-    pub(crate) fn eval(&self, filter: &Filter) -> RoaringBitmap {
+    /// The matching rows, as tests like them.
+    #[cfg(test)]
+    pub(crate) fn eval(&self, filter: &Filter) -> roaring::RoaringBitmap {
         let mut mask = EMPTY;
         self.eval_mask(filter, &mut mask);
         mask::to_roaring(&mask)

@@ -1,7 +1,6 @@
 //! A dense set of the rows of one block: 8 KiB, whatever is in it. Set algebra on it is a loop the compiler widens.
 
 use crate::ids::BLOCK_SLOTS;
-use roaring::RoaringBitmap;
 
 pub(super) const WORDS: usize = BLOCK_SLOTS / 64;
 
@@ -56,10 +55,11 @@ pub(super) fn rows(mask: &BlockMask) -> impl Iterator<Item = u16> {
 }
 
 /// The same set as one Roaring container.
-pub(crate) fn to_roaring(mask: &BlockMask) -> RoaringBitmap {
+#[cfg(test)]
+pub(crate) fn to_roaring(mask: &BlockMask) -> roaring::RoaringBitmap {
     let mut bytes = [0; WORDS * 8];
     for (out, word) in bytes.as_chunks_mut().0.iter_mut().zip(mask) {
         *out = word.to_le_bytes();
     }
-    RoaringBitmap::from_lsb0_bytes(0, &bytes)
+    roaring::RoaringBitmap::from_lsb0_bytes(0, &bytes)
 }

@@ -28,6 +28,7 @@
 //! Does not know: slots, liveness, tenants, plans. A bit of a [`BlockMask`] is a row's index in its block.
 
 mod build;
+#[cfg(test)]
 mod eval;
 mod expr;
 mod index;
@@ -40,7 +41,9 @@ mod strings;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 pub(crate) use eval::matches;
 pub use expr::Filter;
 pub(crate) use index::FieldIndex;
+#[cfg(test)]
 pub(crate) use mask::{BlockMask, to_roaring};

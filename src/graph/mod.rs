@@ -21,6 +21,7 @@ pub(crate) use scratch::Scratch;
 #[derive(Clone, Copy)]
 pub(crate) struct Space<'a> {
     pub(crate) codes: &'a CodeTable,
+    #[cfg_attr(not(feature = "hnsw-rs"), allow(dead_code, reason = "the flat graph is content with codes"))]
     pub(crate) vectors: &'a VectorTable,
 }
 

@@ -1,6 +1,8 @@
 //! The door (a table of refusals), the canonical form (properties, and what a trip through jsonb does), the digest.
 
 use super::canonical::{of_metadata, parse};
+use super::digest::digest;
+use super::validate::Rejection;
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::limits::*;

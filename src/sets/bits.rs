@@ -17,10 +17,6 @@ impl Default for BlockBits {
 }
 
 impl BlockBits {
-    pub(crate) fn words(&self) -> &[u64; WORDS] {
-        &self.0
-    }
-
     pub(crate) fn words_mut(&mut self) -> &mut [u64; WORDS] {
         &mut self.0
     }

@@ -46,7 +46,8 @@ impl Enough {
 
     #[inline(always)]
     fn reached(self, beam: &Pool, next: Near) -> bool {
-        beam.nth(self.k.saturating_sub(1)).is_some_and(|kth| next.distance > kth.distance + self.slack * kth.distance.abs())
+        beam.nth(self.k.saturating_sub(1))
+            .is_some_and(|kth| next.distance > kth.distance + self.slack * kth.distance.abs())
     }
 }
 
@@ -111,7 +112,14 @@ impl FlatGraph {
 impl Sight<'_> {
     /// Walks greedily from `entry` on level `from` down to the nearest node it finds on level `to + 1`. Whatever it has
     /// compared stays in the beam: it stands on the levels below too, and may well be an answer.
-    pub(super) fn descend(&self, entry: Slot, from: Level, to: Level, pools: &mut Pools<'_>, work: &mut Work) -> Near {
+    pub(super) fn descend(
+        &self,
+        entry: Slot,
+        from: Level,
+        to: Level,
+        pools: &mut Pools<'_>,
+        work: &mut Work,
+    ) -> Near {
         let Pools { visited, beam, .. } = pools;
         let mut slots = [0u32; BATCH];
         let mut keys = [0u64; BATCH];
@@ -276,8 +284,10 @@ impl Sight<'_> {
 
     /// Adds the twins of what the descent has left in the beam.
     fn add_twins(&self, beam: &mut Pool) {
-        let with_twins: Vec<Near> =
-            beam.iter().filter(|n| self.lists.block_of(n.slot).is_some_and(|b| b.has_twins(n.slot))).collect();
+        let with_twins: Vec<Near> = beam
+            .iter()
+            .filter(|n| self.lists.block_of(n.slot).is_some_and(|b| b.has_twins(n.slot)))
+            .collect();
         for near in with_twins {
             for twin in self.lists.twins(near.slot) {
                 beam.insert(pack(near.distance, twin) | EXPANDED);

@@ -1,3 +1,5 @@
+//! Interpolation against values worked out by hand.
+
 use super::*;
 
 fn line(curve: &[(f64, f64)]) -> String {

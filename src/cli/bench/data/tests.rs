@@ -1,3 +1,5 @@
+//! Readers against files they wrote and files that lie.
+
 use super::load::check_truth;
 use super::*;
 use proptest::prelude::*;

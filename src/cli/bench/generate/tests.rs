@@ -1,3 +1,5 @@
+//! The generator is the same for a seed, and different for another.
+
 use super::*;
 
 const SMALL: Recipe = Recipe { seed: 7, dim: 24, clusters: 5 };

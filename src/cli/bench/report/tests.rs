@@ -1,3 +1,5 @@
+//! The words and numbers of the report.
+
 use super::*;
 
 #[test]

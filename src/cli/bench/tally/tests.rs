@@ -1,3 +1,5 @@
+//! Counting recall, whole and under a filter.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Brute force on cases small enough to see.
+
 use super::super::progress::Progress;
 use super::*;
 
