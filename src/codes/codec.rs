@@ -207,7 +207,8 @@ impl Codec {
             // Near rows are about as long as the query, so their units are about as large.
             Form::Euclid => {
                 let weight = 2.0 * self.square_weight();
-                weight * weight * (kth.max(0.0) / self.square_weight()) * (2.0 * query.scale * query.scale) / 12.0
+                weight * weight * (kth.max(0.0) / self.square_weight()) * (2.0 * query.scale * query.scale)
+                    / 12.0
             }
             Form::Inner => return None,
         };

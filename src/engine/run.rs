@@ -5,7 +5,7 @@ use super::inner::Inner;
 use super::plan::{Question, after, choose};
 use super::view::View;
 use crate::codes::{BATCH, Exact};
-use crate::graph::{Ask, Near, Scratch, Walk};
+use crate::graph::{Ask, Scratch, Walk};
 use crate::ids::Slot;
 use crate::kernels::prefetch_f32;
 use crate::metrics::Work;
