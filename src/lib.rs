@@ -25,6 +25,7 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filter;
 pub use ids::{ChunkId, Seq};
+pub use kernels::instruction_set;
 pub use metrics::Work;
 pub use record::Chunk;
 
@@ -38,3 +39,8 @@ pub mod architecture {}
 pub mod bench_support {
     pub use crate::kernels::{Kernels, Rows, prefetch, prefetch_f32};
 }
+
+/// The README's examples run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub mod readme {}

@@ -184,6 +184,11 @@ impl Kernels {
     }
 }
 
+/// The instruction set that the kernels run on, such as `avx512`: what a report of a measurement should say.
+pub fn instruction_set() -> &'static str {
+    Kernels::best().name()
+}
+
 #[inline]
 fn common<'a, 'b, A, B>(a: &'a [A], b: &'b [B]) -> (&'a [A], &'b [B]) {
     let n = a.len().min(b.len());

@@ -79,7 +79,7 @@ pub(in crate::cli) struct SearchArgs {
     pub(super) k: usize,
     /// Widths of the beam to measure, separated by commas
     #[arg(long, value_name = "N,..", help_heading = "Search", value_delimiter = ',')]
-    #[arg(default_value = "10,16,24,32,48,64,96,128,192,256,400", value_parser = from_1_to(EF_MAX))]
+    #[arg(default_value = "4,8,10,16,24,32,48,64,96,128,192,256,400", value_parser = from_1_to(EF_MAX))]
     pub(super) ef: Vec<usize>,
     /// Threads that search, each with its share of the queries
     #[arg(long, value_name = "N", help_heading = "Search", default_value_t = 1)]

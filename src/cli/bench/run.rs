@@ -162,16 +162,5 @@ fn report_of(
 
 fn machine() -> Machine {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Machine { cores, isa: isa(), arch: std::env::consts::ARCH, os: std::env::consts::OS }
-}
-
-/// The widest instruction set of this machine that a kernel could use.
-fn isa() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx512vnni") {
-        return "avx512vnni";
-    } else if std::is_x86_feature_detected!("avx2") {
-        return "avx2";
-    }
-    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
+    Machine { cores, isa: crate::instruction_set(), arch: std::env::consts::ARCH, os: std::env::consts::OS }
 }
