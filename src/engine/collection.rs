@@ -74,6 +74,16 @@ impl Collection {
         if n > max {
             return Err(Error::invalid(format!("the batch has {n} searches; send at most {max} at a time")));
         }
+        self.inner.ensure_open()?;
+        if let Some(other) =
+            searches.iter().map(Search::collection).find(|c| !Arc::ptr_eq(&c.inner, &self.inner))
+        {
+            return Err(Error::invalid(format!(
+                "the batch runs on collection {:?} and holds a search of another collection, {:?}; send each its own",
+                self.name(),
+                other.name()
+            )));
+        }
         let view = self.inner.view.load_full();
         let per_thread = n.div_ceil(threads.clamp(1, limits::BUILD_THREADS_MAX)).max(1);
         let answer = |part: &[Search<'_>]| part.iter().map(|s| s.run_on(&view)).collect::<Vec<_>>();
@@ -102,7 +112,7 @@ impl Collection {
     pub fn get_many<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<Vec<Option<Chunk>>> {
         self.ready()?;
         let table = self.inner.ids.read();
-        // Loaded under the table's lock, after which no id can point to a newer slot.
+        // Loaded under the table's lock, under which views are published: it shows every slot that the table names.
         let view = self.inner.view.load_full();
         let find = |id: &str| table.get(&view.tables.rows, id).filter(|s| self.is_mine(&view, *s));
         Ok(ids.into_iter().map(|id| find(id).and_then(|slot| chunk(&view, slot))).collect())

@@ -115,6 +115,10 @@ impl<'a> Search<'a> {
         self.run_on(&view)
     }
 
+    pub(super) fn collection(&self) -> &'a Collection {
+        self.collection
+    }
+
     pub(super) fn run_on(&self, view: &View) -> Result<Response> {
         self.check()?;
         let (accepted, filtered) = self.collection.accepted(view, self.filter.as_ref())?;

@@ -4,7 +4,7 @@ use super::collection::Collection;
 use super::inner::Inner;
 use super::write::Token;
 use crate::config::{Options, Schema};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::ids::Seq;
 use crate::limits;
 use parking_lot::RwLock;
@@ -72,7 +72,10 @@ impl Store {
     /// Opens a collection. An error if there is none of that name.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
         self.shared.collections.read().get(name).cloned().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("there is no collection {name:?}; create it first"))
+            Error::new(
+                ErrorKind::NotFound,
+                format!("there is no collection {}; create it first", excerpt(name)),
+            )
         })
     }
 
@@ -122,7 +125,7 @@ fn check_name(name: &str) -> Result<()> {
     {
         return Err(Error::invalid(format!(
             "collection name {} is not 1 to {} letters, digits, '-', '_' or '.', the first not a dot",
-            crate::error::excerpt(name),
+            excerpt(name),
             limits::NAME_BYTES_MAX
         )));
     }

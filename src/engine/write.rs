@@ -140,8 +140,10 @@ impl Inner {
             }
             self.put_payload(&view, slot, row)?;
             added.push(slot);
-            removed.extend(self.ids.write().put(&tables.rows, slot));
         }
+        // Held until the view is published: who reads an id under the lock finds its row in the view.
+        let mut ids = self.ids.write();
+        removed.extend(added.iter().filter_map(|slot| ids.put(&view.tables.rows, *slot)));
         // An id that came twice in the batch: the first row was never visible.
         view.live = view.live.with(&added, &removed);
         view.ready = view.ready.with(&ready, &removed);
@@ -150,7 +152,9 @@ impl Inner {
         let waiting = view.tail.iter().copied().filter(|s| view.ready.contains(*s));
         view.tail = waiting.chain(ready.iter().copied()).collect();
         writer.dead += removed.len();
-        Ok((self.publish(view), ready))
+        let view = self.publish(view);
+        drop(ids);
+        Ok((view, ready))
     }
 
     /// Writes id and payload, and puts the slot into the sets of its fields, document and tenant.
@@ -238,7 +242,6 @@ impl Inner {
         for slot in &removed {
             ids.remove(&view.tables.rows, view.tables.rows.id(*slot));
         }
-        drop(ids);
         let before = view.live.len();
         view.live = view.live.with(&[], &removed);
         view.ready = view.ready.with(&[], &removed);
@@ -249,6 +252,7 @@ impl Inner {
         view.tail = view.tail.iter().copied().filter(|s| view.ready.contains(*s)).collect();
         writer.dead += deleted;
         let seq = self.publish(view).seq;
+        drop(ids);
         drop(writer);
         self.maintain(deleted);
         Ok((deleted, Token { incarnation: 0, seq }))

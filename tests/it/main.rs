@@ -9,4 +9,8 @@
 
 #[cfg(feature = "server")]
 mod bench;
+mod calls;
+mod features;
+mod model;
+mod oracle;
 mod tidy;
