@@ -19,11 +19,11 @@ mod sets;
 
 pub use config::{GraphKind, Metric, Options, Schema};
 pub use engine::{
-    Ack, Bytes, Collection, Explain, Hit, Include, Page, Plan, RangeSearch, Response, RowResult, Search,
-    Stats, Store, Token,
+    Ack, Bytes, Collection, Explain, Hit, Include, Page, RangeSearch, Response, RowResult, Search, Stats,
+    Store, Token,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use filter::Filter;
+pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
 pub use kernels::instruction_set;
 pub use metrics::Work;

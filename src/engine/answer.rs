@@ -1,11 +1,11 @@
 //! What a search answers.
 
 use super::write::Token;
+use crate::filter::Plan;
 use crate::ids::ChunkId;
 use crate::metrics::Work;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::fmt;
 
 /// What a hit carries beside id, distance and score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,35 +48,6 @@ pub struct Hit {
     /// Where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
-}
-
-/// How a search went about its filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Plan {
-    /// Compared the query with every candidate.
-    Exact,
-    /// Walked the graph over candidates alone, reaching through others.
-    FilterFirst,
-    /// Walked the whole graph and collected candidates.
-    InGraph,
-    /// Walked the whole graph with a wider beam and dropped what is no candidate.
-    PostFilter,
-    /// Everything is a candidate.
-    Unfiltered,
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Exact => "exact",
-            Self::FilterFirst => "filter_first",
-            Self::InGraph => "in_graph",
-            Self::PostFilter => "post_filter",
-            Self::Unfiltered => "unfiltered",
-        })
-    }
 }
 
 /// What a search did.

@@ -15,7 +15,6 @@ mod filters;
 mod ids;
 mod inner;
 mod maintain;
-mod plan;
 mod rank;
 mod rows;
 mod run;
@@ -27,7 +26,7 @@ mod tests;
 mod view;
 mod write;
 
-pub use answer::{Explain, Hit, Include, Plan, Response};
+pub use answer::{Explain, Hit, Include, Response};
 pub use collection::{Collection, Page};
 pub use search::{RangeSearch, Search};
 pub use stats::{Bytes, Stats};

@@ -1,10 +1,10 @@
 //! Running one search on one view: candidates, plan, walk or scan, tail, rerank.
 
-use super::answer::{Explain, Plan};
+use super::answer::Explain;
 use super::inner::Inner;
-use super::plan::{Question, after, choose};
 use super::view::View;
 use crate::codes::{BATCH, Exact};
+use crate::filter::{Plan, Question, after, choose};
 use crate::graph::{Ask, Scratch, Walk};
 use crate::ids::Slot;
 use crate::kernels::prefetch_f32;

@@ -25,7 +25,7 @@
 //! - The index equals the oracle on every inserted row, open or sealed, for every filter.
 //! - Nothing recurses deeper than `FILTER_DEPTH_MAX` over filters, or than admitted metadata is deep over rows.
 //!
-//! Does not know: slots, liveness, tenants, plans. A bit of a [`BlockMask`] is a row's index in its block.
+//! Does not know: slots, liveness, tenants. The planner ([`plan`]) knows counts alone. A bit of a [`BlockMask`] is a row's index in its block.
 
 mod build;
 #[cfg(test)]
@@ -35,6 +35,7 @@ mod index;
 mod json;
 mod mask;
 mod numbers;
+mod plan;
 mod rows;
 mod runs;
 mod strings;
@@ -47,3 +48,5 @@ pub use expr::Filter;
 pub(crate) use index::FieldIndex;
 #[cfg(test)]
 pub(crate) use mask::{BlockMask, to_roaring};
+pub use plan::Plan;
+pub(crate) use plan::{Question, after, choose};

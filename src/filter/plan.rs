@@ -2,7 +2,37 @@
 //!
 //! Costs are those of one core at 384 dimensions, in nanoseconds; only their ratios matter.
 
-use super::answer::Plan;
+use serde::Serialize;
+use std::fmt;
+
+/// How a search went about its filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Plan {
+    /// Compared the query with every candidate.
+    Exact,
+    /// Walked the graph over candidates alone, reaching through others.
+    FilterFirst,
+    /// Walked the whole graph and collected candidates.
+    InGraph,
+    /// Walked the whole graph with a wider beam and dropped what is no candidate.
+    PostFilter,
+    /// Everything is a candidate.
+    Unfiltered,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Exact => "exact",
+            Self::FilterFirst => "filter_first",
+            Self::InGraph => "in_graph",
+            Self::PostFilter => "post_filter",
+            Self::Unfiltered => "unfiltered",
+        })
+    }
+}
 
 /// Comparing one candidate's code while scanning slots in order.
 const SCAN_NS: f64 = 8.0;
@@ -21,19 +51,19 @@ const POST_FILTER_SHARE_MIN: f64 = 0.7;
 /// Candidates that are always scanned.
 const SCAN_ALWAYS: usize = 1_000;
 
-pub(super) struct Question {
+pub(crate) struct Question {
     /// Slots that may be answers.
-    pub(super) candidates: usize,
+    pub(crate) candidates: usize,
     /// Slots that the graph holds, dead ones among them.
-    pub(super) linked: usize,
-    pub(super) ef: usize,
+    pub(crate) linked: usize,
+    pub(crate) ef: usize,
     /// Links of a slot on level 0.
-    pub(super) m0: usize,
+    pub(crate) m0: usize,
     /// Whether anything but dead slots is left out.
-    pub(super) filtered: bool,
+    pub(crate) filtered: bool,
 }
 
-pub(super) fn choose(q: &Question) -> Plan {
+pub(crate) fn choose(q: &Question) -> Plan {
     let share = q.candidates as f64 / q.linked.max(1) as f64;
     if q.candidates <= SCAN_ALWAYS.min(q.ef * 4) {
         return Plan::Exact;
@@ -65,7 +95,7 @@ pub(super) fn choose(q: &Question) -> Plan {
 }
 
 /// What to try when a plan came up short of `k` candidates that exist. The last one is always right.
-pub(super) fn after(short: Plan) -> Plan {
+pub(crate) fn after(short: Plan) -> Plan {
     match short {
         Plan::Unfiltered | Plan::PostFilter => Plan::InGraph,
         Plan::InGraph | Plan::FilterFirst | Plan::Exact => Plan::Exact,
