@@ -146,8 +146,9 @@ impl Inner {
         view.live = view.live.with(&added, &removed);
         view.ready = view.ready.with(&ready, &removed);
         ready.retain(|s| view.ready.contains(*s));
-        let tail: Vec<Slot> = view.tail.iter().copied().chain(ready.iter().copied()).collect();
-        view.tail = tail.into();
+        // A row that waits to be linked may have been replaced.
+        let waiting = view.tail.iter().copied().filter(|s| view.ready.contains(*s));
+        view.tail = waiting.chain(ready.iter().copied()).collect();
         writer.dead += removed.len();
         Ok((self.publish(view), ready))
     }
