@@ -57,7 +57,7 @@ impl FlatGraph {
             keys.extend(beam.iter().filter(|n| n.slot != slot).map(|n| pack(n.distance, n.slot)));
             let Some(&nearest) = keys.first() else { continue };
             near = unpack(nearest);
-            if may_join && level == Level(0) && self.join_twin(&sight, slot, keys) {
+            if may_join && l == Level(0) && self.join_twin(&sight, slot, keys) {
                 return work;
             }
             prefer_live(keys, live, self.m);
