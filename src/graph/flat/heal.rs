@@ -4,7 +4,7 @@ use super::FlatGraph;
 use super::levels::level_of;
 use super::links::{List, Lists};
 use super::search::{Pools, Sight};
-use super::select::select;
+use super::select::fill;
 use crate::codes::BATCH;
 use crate::graph::pool::{pack, unpack};
 use crate::graph::{Scratch, Space};
@@ -30,6 +30,7 @@ impl FlatGraph {
     ) -> Option<Slot> {
         let slots: Vec<Slot> = live.iter_from(from).take(budget + 1).collect();
         for &slot in slots.iter().take(budget) {
+            self.prune(Lists(&self.blocks.load()), live, slot);
             for level in (0..=level_of(slot).0).map(Level) {
                 self.promote_behind(space, live, slot, level, scratch);
                 self.heal_list(space, live, slot, level, scratch);
@@ -60,7 +61,7 @@ impl FlatGraph {
         }
     }
 
-    /// Takes the chain off the dead `node`, links its first live twin and hangs the other live ones on that.
+    /// Takes the chain off the dead `node`, links its first live twin and leaves the other live ones hanging on that.
     fn promote(
         &self,
         space: Space<'_>,
@@ -69,20 +70,34 @@ impl FlatGraph {
         node: Slot,
         scratch: &mut Scratch,
     ) {
-        let chain: Vec<Slot> = lists.twins(node).collect();
-        let Some(block) = lists.block_of(node).filter(|_| !chain.is_empty()) else { return };
-        let mut twins = chain.into_iter().filter(|t| live.contains(*t));
-        if let Some(first) = twins.next() {
-            // Readers keep finding the old chain until the new node carries it.
-            self.link_node(space, live, first, false, scratch);
-            let rest: Vec<Slot> = twins.collect();
+        let Some(first) = lists.twins(node).find(|t| live.contains(*t)) else { return };
+        self.link_node(space, live, first, false, scratch);
+        // What follows the heir in the old chain is its own chain now; only then may the old one go.
+        if let Some(block) = lists.block_of(first).filter(|b| b.next_twin(first).is_some()) {
+            let _writer = self.write_lock(first).lock();
+            block.set_has_twins(first, true);
+        }
+        self.prune(lists, live, first);
+        if let Some(block) = lists.block_of(node) {
             let _writer = self.write_lock(node).lock();
             block.set_has_twins(node, false);
             block.set_next_twin(node, None);
-            drop(_writer);
-            for twin in rest {
-                self.chain(lists, first, twin);
+        }
+    }
+
+    /// Takes the dead out of the chain of `node`. They keep pointing on, so a reader that stands on one loses nothing.
+    fn prune(&self, lists: Lists<'_>, live: &SlotBits, node: Slot) {
+        let Some(block) = lists.block_of(node).filter(|b| b.has_twins(node)) else { return };
+        let _writer = self.write_lock(node).lock();
+        let mut last = node;
+        for twin in lists.twins(node).filter(|t| live.contains(*t)).map(Some).chain([None]) {
+            if let Some(block) = lists.block_of(last).filter(|b| b.next_twin(last) != twin) {
+                block.set_next_twin(last, twin);
             }
+            last = twin.unwrap_or(last);
+        }
+        if last == node {
+            block.set_has_twins(node, false);
         }
     }
 
@@ -103,7 +118,8 @@ impl FlatGraph {
         let mut candidates: Vec<u32> = Vec::with_capacity(CANDIDATES_MAX);
         let mut dead: Vec<Slot> = Vec::new();
         let mut sort = |list: List<'_>, candidates: &mut Vec<u32>, dead: &mut Vec<Slot>| {
-            for s in list.iter().filter(|s| visited.insert(*s)) {
+            // The visited table forgets: without the first condition a slot may come to link to itself.
+            for s in list.iter().filter(|s| *s != slot && visited.insert(*s)) {
                 if live.contains(s) { candidates.push(s.0) } else { dead.push(s) }
             }
         };
@@ -129,8 +145,15 @@ impl FlatGraph {
             keys.extend(part.iter().zip(&out).map(|(&s, &d)| pack(d, Slot(s))));
         }
         keys.sort_unstable();
-        select(space.codes, keys, list.capacity(), row, chosen, &mut work);
-        list.store(chosen.iter().map(|&k| unpack(k).slot));
+        let old: Vec<Slot> = list.iter().collect();
+        // Live links stay: a list chosen anew drops links that others live by. After eight passes, each over a sixteenth of
+        // the rows, 5 % of the rows were lost and recall at ef 64 had fallen from .98 to .94.
+        let held: Vec<Slot> = old.iter().copied().filter(|s| live.contains(*s)).collect();
+        fill(space.codes, keys, &held, old.len(), row, chosen, &mut work);
+        let mut added = chosen.iter().map(|&k| unpack(k).slot);
+        // In place, so that a reader misses no link that stays.
+        let new = old.into_iter().filter_map(|s| if live.contains(s) { Some(s) } else { added.next() });
+        list.store(new);
     }
 
     /// The live slot on the highest level becomes the entry, if the present one is dead.
@@ -169,8 +192,30 @@ impl FlatGraph {
         lost_first
     }
 
-    /// Puts a link to `slot` into the list of a near node: where there is room, else in place of one that others hold too.
+    /// Links a slot that has no list anew, as a twin if it is one; links to the others, which their neighbours dropped,
+    /// are forced in.
     fn mend_one(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        slot: Slot,
+        reach: &mut Reach,
+        scratch: &mut Scratch,
+    ) {
+        let blocks = self.blocks.load();
+        let lists = Lists(&blocks);
+        let Some(block) = lists.block_of(slot) else { return };
+        if block.has_twins(slot) || lists.list(slot, Level(0)).iter().next().is_some() {
+            return self.force_link(space, live, slot, reach, scratch);
+        }
+        // It hung on a node that is out of reach. The others of that chain are lost too, and come one by one.
+        block.set_next_twin(slot, None);
+        self.link_node(space, live, slot, true, scratch);
+        reach.add(lists, slot);
+    }
+
+    /// Puts a link to `slot` into the list of a near node: where there is room, else in place of one that others hold too.
+    fn force_link(
         &self,
         space: Space<'_>,
         live: &SlotBits,

@@ -5,6 +5,7 @@
 
 use crate::codes::{BATCH, CodeTable, QueryCode};
 use crate::graph::pool::unpack;
+use crate::ids::Slot;
 use crate::metrics::Work;
 
 /// Chosen neighbours compared in one step, nearest first: most candidates fall to the first few.
@@ -40,6 +41,33 @@ pub(super) fn select(
     }
     let room = m - chosen.len();
     chosen.extend_from_slice(&pruned[..pruned_n.min(room)]);
+}
+
+/// Chooses up to `m - held.len()` of `candidates` (packed, ascending) into `chosen`, to stand beside the links `held`.
+pub(super) fn fill(
+    codes: &CodeTable,
+    candidates: &[u64],
+    held: &[Slot],
+    m: usize,
+    row: &mut QueryCode,
+    chosen: &mut Vec<u64>,
+    work: &mut Work,
+) {
+    chosen.clear();
+    let mut links: Vec<u32> = held.iter().map(|s| s.0).collect();
+    let mut pruned = Vec::new();
+    for &key in candidates.iter().filter(|&&k| !held.contains(&unpack(k).slot)) {
+        if links.len() >= m {
+            break;
+        }
+        if is_covered(codes, key, &links, STEP, row, work) {
+            pruned.push(key);
+        } else {
+            links.push(unpack(key).slot.0);
+            chosen.push(key);
+        }
+    }
+    chosen.extend(pruned.into_iter().take(m.saturating_sub(links.len())));
 }
 
 /// Which of a full list's candidates (packed, ascending) to drop: the farthest that a nearer one covers, else the
