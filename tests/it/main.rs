@@ -9,4 +9,9 @@
 
 #[cfg(feature = "server")]
 mod bench;
+mod concurrent;
+mod heal;
+mod recall;
+mod selectivity;
+mod support;
 mod tidy;
