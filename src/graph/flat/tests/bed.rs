@@ -92,12 +92,23 @@ impl Bed {
     }
 
     pub(super) fn insert(&mut self, rows: &[Vec<f32>], threads: usize) -> Vec<Slot> {
+        let slots = self.push(rows);
+        self.link(&slots, threads);
+        slots
+    }
+
+    /// Makes rows live that are not linked yet.
+    pub(super) fn push(&mut self, rows: &[Vec<f32>]) -> Vec<Slot> {
         let mut slots = Vec::new();
         for row in rows {
             slots.push(self.vectors.push(Some(row)).unwrap());
             self.codes.push(Some(row), &mut Vec::new()).unwrap();
         }
         self.live = self.live.with(&slots, &[]);
+        slots
+    }
+
+    pub(super) fn link(&self, slots: &[Slot], threads: usize) {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -109,7 +120,6 @@ impl Bed {
                 });
             }
         });
-        slots
     }
 
     pub(super) fn delete(&mut self, slots: &[Slot]) {

@@ -3,6 +3,8 @@
 use super::bed::{Bed, K, Random};
 use crate::graph::Walk;
 use crate::ids::Slot;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const SEED: u64 = 21;
 
@@ -79,6 +81,36 @@ fn every_slot_is_reachable_after_a_build_with_one_thread_and_with_four() {
     }
     assert!(recalls.iter().all(|r| *r >= 0.97), "seed {SEED}: recall with 1 and 4 threads {recalls:?}");
     assert!((recalls[0] - recalls[1]).abs() <= 0.01, "seed {SEED}: recall with 1 and 4 threads {recalls:?}");
+}
+
+#[test]
+fn no_link_leads_to_a_node_before_its_own_links_do() {
+    // A reader follows every link of level 0 while rows are linked; where it leads there must be a way on.
+    let rows = Random(SEED).clusters(2_500, 16, 20);
+    let mut bed = Bed::empty(16, 8, rows.len());
+    let slots = bed.push(&rows);
+    let linking = AtomicBool::new(true);
+    let (mut looks, mut dead_ends) = (0u64, BTreeSet::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            bed.link(&slots, 2);
+            linking.store(false, Ordering::Release);
+        });
+        while linking.load(Ordering::Acquire) {
+            for next in slots.iter().flat_map(|s| bed.links(*s)) {
+                looks += 1;
+                // The first two have nobody to link to at first.
+                if next.0 > 1 && bed.links(next).is_empty() {
+                    dead_ends.insert(next);
+                }
+            }
+        }
+    });
+    assert!(
+        dead_ends.is_empty(),
+        "seed {SEED}: in {looks} looks, {dead_ends:?} were linked to before they had a link"
+    );
+    assert!(looks > 10_000, "only {looks} looks while 2,500 rows were linked");
 }
 
 #[test]
