@@ -151,12 +151,12 @@ impl Scene {
 
     /// One search of a random kind, checked against what the words allow.
     fn search(&self, random: &mut Random, last_seq: &mut u64) {
-        // A live row's own vector, or any.
-        let target = random.below(self.words.0.len());
         let acked = self.acked.load(Ordering::SeqCst);
         let before = self.words.all();
-        let own = match before[target] {
-            State::Present(v) if random.below(4) > 0 => Some((target, v)),
+        let target = choose(random, &before);
+        // A row that can be got, acknowledged or not, is there to be found by its own vector.
+        let own = match self.collection.get(&name(target)).unwrap() {
+            Some(chunk) if random.below(8) > 0 => Some((target, chunk.metadata["version"].as_u64().unwrap())),
             _ => None,
         };
         let query = own.map_or_else(|| Random::new(random.next()).bells(DIM), |(id, v)| vector(id, v));
@@ -186,7 +186,7 @@ impl Scene {
         }
         if let Some((id, v)) = own
             && kind.wants(id)
-            && after[id] == State::Present(v)
+            && (after[id] == State::Present(v) || after[id] == State::Changing(v))
         {
             self.own_checks.fetch_add(1, Ordering::Relaxed);
             // A twin may stand for any of its kind.
@@ -262,6 +262,16 @@ impl Scene {
         let found: BTreeSet<String> = found.hits.iter().map(|h| h.id.as_str().to_owned()).collect();
         assert_eq!(found, live.into_keys().collect(), "seed {SEED}");
     }
+}
+
+/// Any id, and half of the time one that is being written: what is wrong, is wrong then.
+fn choose(random: &mut Random, states: &[State]) -> usize {
+    let changing: Vec<usize> =
+        (0..states.len()).filter(|id| matches!(states[*id], State::Changing(_))).collect();
+    if changing.is_empty() || random.below(2) == 0 {
+        return random.below(states.len());
+    }
+    changing[random.below(changing.len())]
 }
 
 #[derive(Clone, Debug)]
