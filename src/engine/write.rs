@@ -140,8 +140,10 @@ impl Inner {
             }
             self.put_payload(&view, slot, row)?;
             added.push(slot);
-            removed.extend(self.ids.write().put(&tables.rows, slot));
         }
+        // Held until the view is out: who reads the table sees the rows it leads to, and no half of a batch.
+        let mut ids = self.ids.write();
+        removed.extend(added.iter().filter_map(|slot| ids.put(&view.tables.rows, *slot)));
         // An id that came twice in the batch: the first row was never visible.
         view.live = view.live.with(&added, &removed);
         view.ready = view.ready.with(&ready, &removed);
@@ -234,11 +236,11 @@ impl Inner {
         let mut writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());
         let removed: Vec<Slot> = choose(&view).into_iter().filter(|s| view.live.contains(*s)).collect();
+        // As in `append`.
         let mut ids = self.ids.write();
         for slot in &removed {
             ids.remove(&view.tables.rows, view.tables.rows.id(*slot));
         }
-        drop(ids);
         let before = view.live.len();
         view.live = view.live.with(&[], &removed);
         view.ready = view.ready.with(&[], &removed);
@@ -249,6 +251,7 @@ impl Inner {
         view.tail = view.tail.iter().copied().filter(|s| view.ready.contains(*s)).collect();
         writer.dead += deleted;
         let seq = self.publish(view).seq;
+        drop(ids);
         drop(writer);
         self.maintain(deleted);
         Ok((deleted, Token { incarnation: 0, seq }))
