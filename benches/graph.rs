@@ -14,7 +14,8 @@ fn main() -> nearfield::Result<()> {
     println!("{rows} rows x {DIM}, {}, seed 1", nearfield::instruction_set());
     let mut random = Random(1);
     let centers: Vec<Vec<f32>> = (0..CLUSTERS).map(|_| random.vector()).collect();
-    let vectors: Vec<Vec<f32>> = (0..rows + QUERIES).map(|i| random.near(&centers[i * 7 % CLUSTERS])).collect();
+    let vectors: Vec<Vec<f32>> =
+        (0..rows + QUERIES).map(|i| random.near(&centers[i * 7 % CLUSTERS])).collect();
     let (base, queries) = vectors.split_at(rows);
     for metric in [Metric::Cosine, Metric::L2, Metric::Dot] {
         let store = Store::memory_with(Options::default())?;
@@ -28,7 +29,13 @@ fn main() -> nearfield::Result<()> {
             search(&docs, queries, &format!("ef {ef}"), ef, None)?;
         }
         for share in [500, 100, 20, 2] {
-            search(&docs, queries, &format!("filter {} permille", share), 64, Some(Filter::lt("permille", share)))?;
+            search(
+                &docs,
+                queries,
+                &format!("filter {} permille", share),
+                64,
+                Some(Filter::lt("permille", share)),
+            )?;
         }
         let start = Instant::now();
         let (deleted, _) = docs.delete_where(&Filter::lt("permille", 300))?;
@@ -41,7 +48,13 @@ fn main() -> nearfield::Result<()> {
     Ok(())
 }
 
-fn search(docs: &Collection, queries: &[Vec<f32>], what: &str, ef: usize, filter: Option<Filter>) -> nearfield::Result<()> {
+fn search(
+    docs: &Collection,
+    queries: &[Vec<f32>],
+    what: &str,
+    ef: usize,
+    filter: Option<Filter>,
+) -> nearfield::Result<()> {
     let (mut distances, mut visited, mut plan) = (0, 0, None);
     let mut best = f64::INFINITY;
     for _ in 0..3 {

@@ -95,8 +95,9 @@ impl Inner {
             }
             Plan::PostFilter | Plan::Unfiltered => {
                 // As many more as will be dropped.
-                ask.ef =
-                    (job.ef * job.view.linked).div_ceil(job.accepted.len().max(1)).clamp(job.ef, job.ef * 4);
+                let accepted = job.accepted.len().max(1);
+                let widened = |n: usize| (n * job.view.linked).div_ceil(accepted).clamp(n, n * 4);
+                (ask.k, ask.ef) = (widened(job.k), widened(job.ef));
             }
         }
         explain.ef = ask.ef;

@@ -238,6 +238,7 @@ impl Inner {
         let mut writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());
         let removed: Vec<Slot> = choose(&view).into_iter().filter(|s| view.live.contains(*s)).collect();
+        // As in `append`.
         let mut ids = self.ids.write();
         for slot in &removed {
             ids.remove(&view.tables.rows, view.tables.rows.id(*slot));

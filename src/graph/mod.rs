@@ -56,7 +56,7 @@ pub(crate) trait Graph: Send + Sync {
     /// Links one slot whose code and row are readable. `live` are the slots worth linking to.
     fn link(&self, space: Space<'_>, live: &SlotBits, slot: Slot, scratch: &mut Scratch) -> Work;
 
-    /// Answers with up to `ask.ef` slots, nearest first, in `scratch.near`.
+    /// Answers with `ask.ef` slots or a few more, where there are, nearest first, in `scratch.near`.
     fn search(&self, space: Space<'_>, ask: &Ask<'_>, scratch: &mut Scratch) -> Work;
 
     /// Leads the lists of up to `budget` slots from `from` on around slots that are not in `live`.

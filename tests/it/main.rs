@@ -10,7 +10,12 @@
 #[cfg(feature = "server")]
 mod bench;
 mod calls;
+mod concurrent;
 mod features;
+mod heal;
 mod model;
 mod oracle;
+mod recall;
+mod selectivity;
+mod support;
 mod tidy;

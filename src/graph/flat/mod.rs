@@ -17,6 +17,8 @@ mod levels;
 mod links;
 mod search;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use super::{Ask, Graph, Scratch, Space};
 use crate::error::Result;
