@@ -31,7 +31,8 @@ fn library(n: usize, dim: usize, metric: Metric) -> (Collection, Vec<Chunk>) {
 #[test]
 fn distances_and_scores_are_those_of_pgvector() {
     // `select '[1,2,3]'::vector <=> '[2,0,-1]'` and so on, computed by hand.
-    let cases: [(Metric, [f32; 3], [f32; 3], f64, f64); 9] = [
+    type Case = (Metric, [f32; 3], [f32; 3], f64, f64);
+    let cases: [Case; 9] = [
         (Metric::Cosine, [1.0, 2.0, 3.0], [2.0, 0.0, -1.0], 1.119_522_860_933_439_4, 0.440_238_57),
         (Metric::Cosine, [1.0, 2.0, 3.0], [10.0, 20.0, 30.0], 0.0, 1.0),
         (Metric::Cosine, [1.0, 0.0, 0.0], [-5.0, 0.0, 0.0], 2.0, 0.0),
