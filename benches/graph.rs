@@ -1,6 +1,8 @@
 //! Micro benches of the graph through the public API: what an insert, a search in each regime, a delete and a heal cost.
 //! Seeded data; prints work counters beside times. `cargo bench --bench graph [ROWS]`
 
+#![allow(clippy::print_stdout, reason = "a bench prints")]
+
 use nearfield::{Chunk, Collection, Filter, Metric, Options, Schema, Store};
 use std::time::Instant;
 

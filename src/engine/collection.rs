@@ -7,7 +7,7 @@ use super::stats::Stats;
 use super::view::View;
 use super::write::{Ack, Token};
 use crate::config::{Metric, Schema};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::ids::Slot;
 use crate::kernels::Kernels;
@@ -87,12 +87,15 @@ impl Collection {
         let view = self.inner.view.load_full();
         let per_thread = n.div_ceil(threads.clamp(1, limits::BUILD_THREADS_MAX)).max(1);
         let answer = |part: &[Search<'_>]| part.iter().map(|s| s.run_on(&view)).collect::<Vec<_>>();
+        let lost = || Error::new(ErrorKind::Internal, "a search of the batch panicked; please report this");
         let mut parts = searches.chunks(per_thread);
         let Some(first) = parts.next() else { return Ok(Vec::new()) };
         let answers = std::thread::scope(|scope| {
             let spawned: Vec<_> = parts.map(|part| scope.spawn(move || answer(part))).collect();
             let mut answers = vec![answer(first)];
-            answers.extend(spawned.into_iter().map(|handle| handle.join().unwrap_or_default()));
+            answers.extend(
+                spawned.into_iter().map(|handle| handle.join().unwrap_or_else(|_| vec![Err(lost())])),
+            );
             answers
         });
         answers.into_iter().flatten().collect()
@@ -132,6 +135,9 @@ impl Collection {
     /// written meanwhile may be seen twice.
     pub fn scroll(&self, filter: Option<&Filter>, cursor: Option<u32>, limit: usize) -> Result<Page> {
         self.ready()?;
+        if limit == 0 {
+            return Err(Error::invalid("limit is 0; it must be at least 1, or no page ever comes to an end"));
+        }
         let view = self.inner.view.load_full();
         let slots = self.live(&view, filter)?;
         let mut slots = slots.iter_from(Slot(cursor.unwrap_or(0)));

@@ -123,6 +123,16 @@ impl Inner {
 fn graph_of(schema: &Schema) -> Result<Box<dyn Graph>> {
     match schema.graph {
         GraphKind::Flat => Ok(Box::new(FlatGraph::new(schema.m, schema.ef_construction))),
-        GraphKind::HnswRs => Err(Error::invalid("graph hnsw_rs is not built in")),
+        #[cfg(feature = "hnsw-rs")]
+        GraphKind::HnswRs => Ok(Box::new(crate::graph::HnswRsGraph::new(
+            schema.metric,
+            schema.dim,
+            schema.m,
+            schema.ef_construction,
+        ))),
+        #[cfg(not(feature = "hnsw-rs"))]
+        GraphKind::HnswRs => {
+            Err(Error::invalid("graph hnsw_rs needs the feature `hnsw-rs`, which this build lacks"))
+        }
     }
 }

@@ -25,7 +25,7 @@ const HEAL_PER_ROW: usize = 16;
 const HEAL_STEP_MIN: usize = 64;
 /// Lost slots are looked for after the collection has grown by one in so many.
 const MEND_GROWTH_SHARE: usize = 4;
-const MEND_ROWS_MIN: usize = 1_024;
+const MEND_ROWS_MIN: usize = 32;
 
 impl Inner {
     /// Trains the codec on the first batch, before a row is encoded.

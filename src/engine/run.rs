@@ -4,8 +4,9 @@ use super::answer::Explain;
 use super::inner::Inner;
 use super::view::View;
 use crate::codes::{BATCH, Exact};
+use crate::config::GraphKind;
 use crate::filter::{Plan, Question, after, choose};
-use crate::graph::{Ask, Scratch, Walk};
+use crate::graph::{Ask, Near, Scratch, Walk};
 use crate::ids::Slot;
 use crate::kernels::prefetch_f32;
 use crate::metrics::Work;
@@ -83,7 +84,8 @@ impl Inner {
         let mut ask = Ask { query: job.query, k: job.k, ef: job.ef, walk: Walk::All };
         match explain.plan {
             Plan::Exact => {
-                self.scan_codes(job, job.accepted.iter(), scratch, &mut explain.work);
+                self.scan(job, job.accepted.iter(), scratch, &mut explain.work);
+                sort_near(&mut scratch.near);
                 return;
             }
             Plan::InGraph | Plan::FilterFirst => {
@@ -112,11 +114,33 @@ impl Inner {
     fn add_tail(&self, job: &Job<'_>, explain: &mut Explain, scratch: &mut Scratch) {
         let walked = std::mem::take(&mut scratch.near);
         let tail = job.view.tail.iter().copied().filter(|s| job.accepted.contains(*s));
-        explain.tail += self.scan_codes(job, tail, scratch, &mut explain.work);
+        explain.tail += self.scan(job, tail, scratch, &mut explain.work);
         scratch.near.extend(walked);
-        scratch.near.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot)));
+        sort_near(&mut scratch.near);
         // A row may have been linked, and found, since the view was made.
         scratch.near.dedup_by_key(|n| n.slot);
+    }
+
+    /// Leaves the nearest of `slots` in `scratch.near`, in the distances that the graph leaves there: those of codes, or
+    /// exact ones where it walks over rows. Says how many were compared.
+    fn scan(
+        &self,
+        job: &Job<'_>,
+        slots: impl Iterator<Item = Slot>,
+        scratch: &mut Scratch,
+        work: &mut Work,
+    ) -> usize {
+        if self.walks_codes() {
+            return self.scan_codes(job, slots, scratch, work);
+        }
+        let exact = Exact::new(self.schema.metric, job.query);
+        let vectors = &job.view.tables.vectors;
+        scratch.near.clear();
+        scratch.near.extend(
+            slots.filter_map(|slot| Some(Near { distance: exact.distance(vectors.get(slot)?), slot })),
+        );
+        work.reranked += scratch.near.len() as u64;
+        scratch.near.len()
     }
 
     /// Leaves the nearest of `slots` by code in `scratch.near`; says how many were compared.
@@ -158,7 +182,8 @@ impl Inner {
     fn rerank(&self, job: &Job<'_>, scratch: &Scratch, work: &mut Work) -> Vec<(f32, Slot)> {
         let vectors = &job.view.tables.vectors;
         let mut best = &scratch.near[..scratch.near.len().min(rerank_rows(job.k))];
-        if let Some(kth) = best.get(job.k.saturating_sub(1))
+        if self.walks_codes()
+            && let Some(kth) = best.get(job.k.saturating_sub(1))
             && let Some(margin) = job.view.tables.codes.codec().margin(&scratch.query, kth.distance)
         {
             let reach = kth.distance + margin;
@@ -192,10 +217,19 @@ impl Inner {
         hits
     }
 
+    /// Whether distances on the way are estimates from codes.
+    fn walks_codes(&self) -> bool {
+        self.schema.graph == GraphKind::Flat
+    }
+
     fn sort(&self, view: &View, hits: &mut [(f32, Slot)]) {
         let id = |slot| view.tables.rows.id(slot);
         hits.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| id(a.1).cmp(id(b.1))));
     }
+}
+
+fn sort_near(near: &mut [Near]) {
+    near.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot)));
 }
 
 fn rerank_rows(k: usize) -> usize {

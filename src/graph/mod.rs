@@ -3,6 +3,8 @@
 //! Owns links. Knows nothing of ids, text, tenants or why a slot is dead: it sees codes, rows and sets of slots.
 
 mod flat;
+#[cfg(feature = "hnsw-rs")]
+mod hnsw_rs;
 mod pool;
 mod scratch;
 mod visited;
@@ -14,6 +16,8 @@ use crate::metrics::Work;
 use crate::sets::SlotBits;
 
 pub(crate) use flat::FlatGraph;
+#[cfg(feature = "hnsw-rs")]
+pub(crate) use hnsw_rs::HnswRsGraph;
 pub(crate) use pool::Near;
 pub(crate) use scratch::Scratch;
 

@@ -388,7 +388,11 @@ fn make(docs: &Collection, call: &Call) {
         Call::Document(id) => drop(docs.document(id).unwrap()),
         Call::Scroll(filter, cursor, limit) => {
             let page = docs.scroll(filter_of(filter).as_ref(), *cursor, *limit);
-            if let Some(page) = verdict(page, &filter_faults(filter)) {
+            let mut faults = filter_faults(filter);
+            if *limit == 0 {
+                faults.push(fault([&"limit is 0", &"at least 1"]));
+            }
+            if let Some(page) = verdict(page, &faults) {
                 assert!(page.chunks.len() <= *limit);
             }
         }

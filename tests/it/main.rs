@@ -16,6 +16,8 @@ mod heal;
 mod model;
 mod oracle;
 mod recall;
+#[cfg(feature = "hnsw-rs")]
+mod second_graph;
 mod selectivity;
 mod support;
 mod tidy;
