@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 /// Rows that a batch holds.
 pub(crate) const ROWS_MAX: usize = 72;
 
-/// Up to [`ROWS_MAX`] rows to be multiplied with one query, in order.
+/// Up to 72 rows to be multiplied with one query, in order.
 pub struct Rows<'a> {
     starts: [MaybeUninit<NonNull<u8>>; ROWS_MAX],
     len: usize,

@@ -251,7 +251,11 @@ fn rows_without_a_distance_are_left_out_and_harm_nobody() {
 
 #[test]
 fn a_slot_goes_in_once_and_mend_takes_in_what_was_forgotten() {
-    let mut world = World::of(Metric::L1, &clustered(15, 500, 5));
+    let mut rows = clustered(15, 500, 5);
+    // Slot 7 stands for two more: linked again, it must not lose them.
+    rows[8] = rows[7].clone();
+    rows[9] = rows[7].clone();
+    let mut world = World::of(Metric::L1, &rows);
     let forgotten = world.push(&clustered(16, 3, 3));
     for slot in [Slot(0), Slot(7), Slot(7)] {
         world.link(slot);
