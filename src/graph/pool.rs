@@ -83,6 +83,14 @@ impl Pool {
         }
     }
 
+    /// Drops the candidates at or beyond `bound`.
+    pub(crate) fn forget_from(&mut self, bound: u64) {
+        if self.keys.last().is_some_and(|&last| last >= bound) {
+            self.keys.truncate(self.keys.partition_point(|&k| k < bound));
+            self.next = self.next.min(self.keys.len());
+        }
+    }
+
     /// The nearest candidate that was not expanded yet, now marked as expanded.
     #[inline(always)]
     pub(crate) fn pop_next(&mut self) -> Option<Near> {

@@ -35,6 +35,7 @@ pub(super) struct Enough {
 
 const SLACK_PER_EF: f32 = 1.0 / 256.0;
 const BEAM_PER_EF: usize = 3;
+const SEEN_PER_KEPT: usize = 4;
 
 impl Enough {
     /// Never: expand everything.
@@ -88,7 +89,9 @@ impl FlatGraph {
             Walk::InGraph(_) => WALK_CANDIDATES_MAX.max(ask.ef),
             Walk::FilterFirst(_) => ask.ef + 1,
         };
-        pools.reset(ask.ef, width);
+        // A walk under a set sees more slots for each that it keeps.
+        let seen = if matches!(ask.walk, Walk::All) { ask.ef } else { ask.ef * SEEN_PER_KEPT };
+        pools.reset(seen, width);
         let start = sight.descend(entry, top, Level(0), &mut pools, &mut work);
         match ask.walk {
             Walk::All => {
@@ -96,8 +99,8 @@ impl FlatGraph {
                 near.extend(pools.beam.iter());
             }
             Walk::InGraph(accepted) => {
-                pools.found.reset(ask.ef);
-                sight.walk_in_graph(accepted, &mut pools, &mut work);
+                pools.found.reset(ask.ef * BEAM_PER_EF);
+                sight.walk_in_graph(accepted, Enough::of(ask.k, ask.ef), &mut pools, &mut work);
                 near.extend(pools.found.iter());
             }
             Walk::FilterFirst(accepted) => {
@@ -174,8 +177,9 @@ impl Sight<'_> {
         }
     }
 
-    /// Walks over every slot and collects accepted ones, until `found` is full of nearer ones than any left to expand.
-    fn walk_in_graph(&self, accepted: &SlotBits, pools: &mut Pools<'_>, work: &mut Work) {
+    /// Walks over every slot and collects accepted ones, until there is enough, or `found` is full of nearer ones than any
+    /// left to expand.
+    fn walk_in_graph(&self, accepted: &SlotBits, enough: Enough, pools: &mut Pools<'_>, work: &mut Work) {
         let Pools { visited, beam, found } = pools;
         let mut slots = [0u32; BATCH];
         let mut keys = [0u64; BATCH];
@@ -183,7 +187,7 @@ impl Sight<'_> {
             self.collect(found, pack(near.distance, near.slot), accepted);
         }
         while let Some(near) = beam.pop_next() {
-            if pack(near.distance, near.slot) > found.bound() {
+            if pack(near.distance, near.slot) > found.bound() || enough.reached(found, near) {
                 break;
             }
             let n = self.lists.list(near.slot, Level(0)).unseen(visited, &mut slots);
@@ -194,6 +198,7 @@ impl Sight<'_> {
                     self.collect(found, key, accepted);
                 }
             }
+            beam.forget_from(found.bound());
         }
     }
 
