@@ -198,7 +198,7 @@ impl Codec {
     }
 
     /// How much farther than the k-th best estimate, `kth`, a candidate's estimate may be before its true distance is
-    /// certainly the greater one: six standard deviations of the difference of two estimates. `None` where the error
+    /// almost certainly the greater one: six standard deviations of the difference of two estimates. `None` where the error
     /// depends on rows that are not at hand.
     pub(crate) fn margin(&self, query: &QueryCode, kth: f32) -> Option<f32> {
         // A rounding error is uniform over one unit: its variance is a twelfth of the unit's square.

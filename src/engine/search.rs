@@ -60,8 +60,8 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How hard to look: more finds more and takes longer. Means what it does in other HNSW libraries or a little more,
-    /// and may be less than `k`. Default: 64, or `k` if that is more.
+    /// How hard to look: more finds more and takes longer. Near what it means in other HNSW libraries, not the same:
+    /// measure on your data. It may be less than `k`. Default: 64, or `k` if that is more.
     pub fn ef(mut self, ef: usize) -> Self {
         self.ef = Some(ef);
         self

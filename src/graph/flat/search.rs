@@ -25,8 +25,8 @@ pub(super) struct Sight<'a> {
 ///
 /// A walk that has its `k` answers goes on for as long as what it would expand next is not farther than the k-th answer by
 /// more than a share of `ef / 256`. An easy query stops early, a hard one gets a beam three times `ef` wide; at equal
-/// recall that takes a quarter fewer distances than a beam of fixed width (deb384, recall .99: 690 for 960; .995: 1,020
-/// for 1,400; less on dot), and recall at every `ef` is at least that of a fixed beam.
+/// recall that took 11 to 30 % fewer distances than a beam of fixed width on the five sets it was tried on. An `ef` does not
+/// mean quite what it means in a fixed beam: most widths find more, 32 finds a little less on two of three sets.
 #[derive(Clone, Copy)]
 pub(super) struct Enough {
     k: usize,
