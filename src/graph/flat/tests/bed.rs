@@ -165,8 +165,19 @@ impl Bed {
     }
 
     pub(super) fn search(&mut self, query: &[f32], ef: usize, walk: Walk<'_>) -> (Vec<Slot>, Work) {
+        self.search_for(query, K, ef, walk)
+    }
+
+    /// With `k` answers asked for: a walk that has them may stop, so who wants all says so.
+    pub(super) fn search_for(
+        &mut self,
+        query: &[f32],
+        k: usize,
+        ef: usize,
+        walk: Walk<'_>,
+    ) -> (Vec<Slot>, Work) {
         let space = Space { codes: &self.codes, vectors: &self.vectors };
-        let work = self.graph.search(space, &Ask { query, k: 10, ef, walk }, &mut self.scratch);
+        let work = self.graph.search(space, &Ask { query, k, ef, walk }, &mut self.scratch);
         (self.scratch.near.iter().map(|n| n.slot).collect(), work)
     }
 

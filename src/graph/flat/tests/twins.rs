@@ -49,7 +49,7 @@ fn ten_thousand_equal_rows_leave_the_others_alone() {
     // All of them, as wide a beam as there are: each is found.
     let live = bed.live.clone();
     for walk in [Walk::All, Walk::InGraph(&live)] {
-        let found: BTreeSet<Slot> = bed.search(&equal, 10_050, walk).0.into_iter().collect();
+        let found: BTreeSet<Slot> = bed.search_for(&equal, 10_050, 10_050, walk).0.into_iter().collect();
         let missed = equals.iter().filter(|s| !found.contains(s)).count();
         assert_eq!(missed, 0, "equal rows that a search as wide as all misses");
     }
@@ -97,7 +97,7 @@ fn assert_all_found(bed: &mut Bed, equal: &[f32], told: &str) {
     let wanted: BTreeSet<Slot> = live.iter().filter(|s| bed.vectors.get(*s).unwrap() == equal).collect();
     for walk in [Walk::All, Walk::InGraph(&live), Walk::FilterFirst(&live)] {
         let found: BTreeSet<Slot> =
-            bed.search(equal, 200, walk).0.into_iter().filter(|s| live.contains(*s)).collect();
+            bed.search_for(equal, 200, 200, walk).0.into_iter().filter(|s| live.contains(*s)).collect();
         let missed: Vec<_> = wanted.difference(&found).collect();
         assert!(missed.is_empty(), "{told}: {missed:?} are not found");
     }
