@@ -4,6 +4,7 @@
 pub mod cli;
 mod codes;
 mod config;
+#[allow(dead_code, reason = "the durable store is its user")]
 mod disk;
 mod engine;
 mod error;
