@@ -61,7 +61,11 @@ impl Error {
         &self.message
     }
 
-    #[allow(dead_code, reason = "record/ and filter/ are its first callers")]
+    /// The same for another caller: what caused it is told in words.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.kind, self.to_string())
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
     }

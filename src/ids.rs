@@ -24,6 +24,11 @@ impl Slot {
     pub(crate) const fn index(self) -> usize {
         (self.0 & 0xffff) as usize
     }
+
+    /// The slot after it, where a block has `block_slots`.
+    pub(crate) const fn following(self, block_slots: usize) -> Self {
+        if self.index() + 1 < block_slots { Self(self.0 + 1) } else { Self(((self.0 >> 16) + 1) << 16) }
+    }
 }
 
 /// A block of slots.
@@ -92,6 +97,12 @@ impl From<&str> for ChunkId {
         let mut bytes = [0; INLINE_BYTES_MAX];
         bytes[..len].copy_from_slice(s.as_bytes());
         Self(Repr::Inline { len: len as u8, bytes })
+    }
+}
+
+impl std::borrow::Borrow<str> for ChunkId {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 

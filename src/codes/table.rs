@@ -5,7 +5,7 @@
 use super::codec::{Codec, QueryCode, Terms};
 use crate::disk::Rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::Slot;
+use crate::ids::{BlockId, Slot};
 use crate::kernels::{Kernels, ROWS_MAX, Rows as Batch};
 use std::sync::Arc;
 
@@ -47,11 +47,21 @@ impl CodeTable {
         Ok(table)
     }
 
-    /// Appends the code of `x` (or of nothing, for a row that has no vector yet) to the last block.
-    pub(crate) fn push(&self, x: Option<&[f32]>, work: &mut Vec<f32>) -> Result<()> {
+    /// Blocks, full ones and the last.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Codes in block `block`.
+    pub(crate) fn rows_in(&self, block: usize) -> usize {
+        self.blocks.get(block).map_or(0, |b| b.codes.len())
+    }
+
+    /// Appends the code of `x` (or of nothing, for a row that has no vector yet) to a block.
+    pub(crate) fn push(&self, block: BlockId, x: Option<&[f32]>, work: &mut Vec<f32>) -> Result<()> {
         let full =
             || Error::new(ErrorKind::Internal, "a code was pushed to a full block; please report this");
-        let block = self.blocks.last().ok_or_else(full)?;
+        let block = self.blocks.get(block.index()).ok_or_else(full)?;
         let mut code = vec![0; self.codec.stride()];
         let terms = x.map_or(Terms::NONE, |x| self.codec.encode(x, work, &mut code));
         // Terms first: a reader that sees the code sees them.

@@ -2,7 +2,7 @@
 
 use super::{BATCH, CodeTable, Codec, Exact, QueryCode, VectorTable};
 use crate::config::Metric;
-use crate::ids::Slot;
+use crate::ids::{BlockId, Slot};
 use proptest::prelude::*;
 
 /// Deterministic noise, about normal.
@@ -25,8 +25,8 @@ fn table(metric: Metric, rows: &[Vec<f32>], trained: bool) -> (CodeTable, Vector
     let codes = CodeTable::new(codec).with_block(rows.len()).unwrap();
     let vectors = VectorTable::new(dim).with_block(rows.len()).unwrap();
     for row in rows {
-        vectors.push(Some(row)).unwrap();
-        codes.push(Some(row), &mut Vec::new()).unwrap();
+        vectors.push(BlockId(0), Some(row)).unwrap();
+        codes.push(BlockId(0), Some(row), &mut Vec::new()).unwrap();
     }
     (codes, vectors)
 }

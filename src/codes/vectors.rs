@@ -3,7 +3,7 @@
 use crate::config::Metric;
 use crate::disk::Rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::Slot;
+use crate::ids::{BlockId, Slot};
 use crate::kernels::Kernels;
 use std::sync::Arc;
 
@@ -26,17 +26,17 @@ impl VectorTable {
         Ok(table)
     }
 
-    /// Appends `x` (or zeros, for a row that has no vector yet) to the last block.
-    pub(crate) fn push(&self, x: Option<&[f32]>) -> Result<Slot> {
+    /// Appends `x` (or zeros, for a row that has no vector yet) to a block.
+    pub(crate) fn push(&self, block: BlockId, x: Option<&[f32]>) -> Result<Slot> {
         let full = || Error::new(ErrorKind::Internal, "a row was pushed to a full block; please report this");
-        let block = self.blocks.last().ok_or_else(full)?;
+        let rows = self.blocks.get(block.index()).ok_or_else(full)?;
         let write = |row: &mut [f32]| {
             if let Some(x) = x {
                 row.copy_from_slice(x);
             }
         };
-        let index = block.push(write).ok_or_else(full)?;
-        Ok(Slot((self.blocks.len() as u32 - 1) << 16 | index as u32))
+        let index = rows.push(write).ok_or_else(full)?;
+        Ok(Slot::new(block, index as u16))
     }
 
     #[inline(always)]
@@ -49,14 +49,31 @@ impl VectorTable {
         self.blocks.len()
     }
 
+    /// Rows in all blocks.
+    pub(crate) fn rows(&self) -> usize {
+        self.blocks.iter().map(|b| b.len()).sum()
+    }
+
+    /// Slots of block `block`.
+    pub(crate) fn capacity_of(&self, block: usize) -> usize {
+        self.blocks.get(block).map_or(0, |b| b.capacity())
+    }
+
+    /// Where the next row goes: behind the last one, or in the block after, which may not be there yet.
+    pub(crate) fn next_slot(&self) -> Slot {
+        let used = self.blocks.iter().rposition(|b| b.len() > 0);
+        if let Some(last) = used.filter(|at| self.blocks[*at].len() < self.blocks[*at].capacity()) {
+            return Slot((last as u32) << 16 | self.blocks[last].len() as u32);
+        }
+        let from = used.map_or(0, |at| at + 1);
+        // A block without room is one that was given back.
+        let empty = self.blocks[from..].iter().position(|b| b.capacity() > 0);
+        Slot((empty.map_or(self.blocks.len(), |at| from + at) as u32) << 16)
+    }
+
     /// Rows in block `block`.
     pub(crate) fn rows_in(&self, block: usize) -> usize {
         self.blocks.get(block).map_or(0, |b| b.len())
-    }
-
-    /// Whether the last block takes no more rows.
-    pub(crate) fn is_full(&self) -> bool {
-        self.blocks.last().is_none_or(|b| b.len() == b.capacity())
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The public handle of a collection: every method checks and delegates.
 
 use super::answer::Response;
+use super::draft::Pick;
 use super::inner::Inner;
 use super::search::{RangeSearch, Search};
 use super::stats::Stats;
@@ -9,7 +10,7 @@ use super::write::{Ack, Token};
 use crate::config::{Metric, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
-use crate::ids::Slot;
+use crate::ids::{ChunkId, Slot};
 use crate::kernels::Kernels;
 use crate::limits;
 use crate::record::{Chunk, Row};
@@ -125,7 +126,7 @@ impl Collection {
     pub fn document(&self, document_id: &str) -> Result<Vec<Chunk>> {
         self.ready()?;
         let view = self.inner.view.load_full();
-        let slots = self.slots_of_document(&view, document_id);
+        let slots = self.inner.document_slots(&view, document_id, self.tenant.as_deref());
         let mut chunks: Vec<Chunk> = slots.into_iter().filter_map(|slot| chunk(&view, slot)).collect();
         chunks.sort_by_key(|c| c.chunk_index);
         Ok(chunks)
@@ -155,26 +156,20 @@ impl Collection {
     /// Deletes the chunks of these ids; says how many there were.
     pub fn delete<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<(usize, Token)> {
         self.ready()?;
-        self.inner.delete_where(|view| {
-            let table = self.inner.ids.read();
-            let slots = ids.into_iter().filter_map(|id| table.get(&view.tables.rows, id));
-            slots.filter(|s| self.is_mine(view, *s)).collect()
-        })
+        self.inner.delete(Pick::Ids(ids.into_iter().map(ChunkId::from).collect()), self.tenant.as_deref())
     }
 
     /// Deletes the chunks of a document; says how many there were.
     pub fn delete_document(&self, document_id: &str) -> Result<(usize, Token)> {
         self.ready()?;
-        self.inner.delete_where(|view| self.slots_of_document(view, document_id))
+        self.inner.delete(Pick::Document(document_id.into()), self.tenant.as_deref())
     }
 
     /// Deletes the chunks that match; says how many there were.
     pub fn delete_where(&self, filter: &Filter) -> Result<(usize, Token)> {
         self.ready()?;
         filter.check()?;
-        self.inner.delete_where(|view| {
-            self.live(view, Some(filter)).map(|s| s.iter().collect()).unwrap_or_default()
-        })
+        self.inner.delete(Pick::Filter(filter.clone()), self.tenant.as_deref())
     }
 
     /// Leads the graph around deleted chunks, all at once. Writes do the same bit by bit; call it when there is time.
@@ -204,9 +199,7 @@ impl Collection {
                 self.inner.filters.ready(view, filter)
             }
         };
-        if let Some(tenant) = &self.tenant {
-            accepted = accepted.and(&self.slots_of_tenant(tenant));
-        }
+        accepted = self.inner.of_tenant(accepted, self.tenant.as_deref());
         Ok((accepted, filter.is_some() || self.tenant.is_some()))
     }
 
@@ -261,20 +254,7 @@ impl Collection {
                 self.inner.filters.live(view, filter)
             }
         };
-        Ok(match &self.tenant {
-            Some(tenant) => live.and(&self.slots_of_tenant(tenant)),
-            None => live,
-        })
-    }
-
-    fn slots_of_tenant(&self, tenant: &str) -> SlotBits {
-        self.inner.members.read().tenants.get(tenant).map(SlotBits::of_roaring).unwrap_or_default()
-    }
-
-    fn slots_of_document(&self, view: &View, document_id: &str) -> Vec<Slot> {
-        let members = self.inner.members.read();
-        let slots = members.documents.get(document_id).into_iter().flatten().map(Slot);
-        slots.filter(|s| view.live.contains(*s) && self.is_mine(view, *s)).collect()
+        Ok(self.inner.of_tenant(live, self.tenant.as_deref()))
     }
 
     fn is_mine(&self, view: &View, slot: Slot) -> bool {

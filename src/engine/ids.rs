@@ -31,9 +31,11 @@ impl IdTable {
         None
     }
 
-    pub(super) fn remove(&mut self, rows: &RowTable, id: &str) -> Option<Slot> {
-        let entry = self.slots.find_entry(hash(self.seed, id), |s| rows.id(*s) == id).ok()?;
-        Some(entry.remove().0)
+    /// Removes the id of `slot`'s row, if it is still there and not with a newer row.
+    pub(super) fn remove(&mut self, rows: &RowTable, slot: Slot) {
+        if let Ok(entry) = self.slots.find_entry(hash(self.seed, rows.id(slot)), |s| *s == slot) {
+            entry.remove();
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

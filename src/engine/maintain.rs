@@ -1,14 +1,16 @@
 //! Keeping codes and lists good while rows come and go, in steps that a write can afford.
 //!
-//! A write of n rows pays for a few n lists of healing, so no write pays for all. [`Inner::heal_all`] does a whole pass.
+//! In a store in memory a write of n rows pays for a few n lists of healing, so no write pays for all.
+//! [`Inner::heal_all`] does a whole pass.
 
-use super::inner::{Inner, Writer};
+use super::inner::{Chores, Inner};
 use super::view::View;
 use crate::codes::{CodeTable, Codec};
 use crate::error::Result;
 use crate::ids::Slot;
 use crate::record::Row;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Rows that a codec is trained on, at most.
 const TRAIN_ROWS: usize = 4096;
@@ -28,111 +30,121 @@ const MEND_GROWTH_SHARE: usize = 4;
 const MEND_ROWS_MIN: usize = 32;
 
 impl Inner {
-    /// Trains the codec on the first batch, before a row is encoded.
-    pub(super) fn train_first(&self, writer: &mut Writer, view: &mut View, rows: &[(usize, Row)]) {
-        let sample = || rows.iter().filter_map(|(_, row)| row.vector.as_deref());
+    /// Trains the codec on the first batch, before a row is encoded. The caller holds the writer's lock.
+    pub(super) fn train_first<'r>(&self, view: &mut View, rows: impl Iterator<Item = &'r Row> + Clone) {
+        let sample = || rows.clone().filter_map(|row| row.vector.as_deref());
+        if view.tables.vectors.rows() > 0 {
+            return;
+        }
         let count = sample().count();
-        if view.tables.vectors.blocks() > 0 || count < TRAIN_ROWS_MIN {
+        if count < TRAIN_ROWS_MIN {
             return;
         }
         let step = (count / TRAIN_ROWS).max(1);
         let codec = Codec::trained(self.schema.metric, self.schema.dim, sample().step_by(step));
+        // The first block was made for rows of the untrained codec.
+        let Ok(codes) = self.encode_rows(view, CodeTable::new(codec), &mut Vec::new()) else { return };
         let mut tables = view.tables.as_ref().clone();
-        tables.codes = CodeTable::new(codec);
+        tables.codes = codes;
         view.tables = Arc::new(tables);
-        writer.trained_at = count;
+        self.trained_at.store(count, Ordering::Relaxed);
     }
 
     /// The chores that a write of `rows` rows pays for.
     pub(super) fn maintain(&self, rows: usize) {
-        let mut writer = self.writer.lock();
-        self.train_again(&mut writer);
-        let view = self.view.load_full();
-        let slots = view.linked;
-        if writer.healing.is_none() && writer.dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) {
-            writer.healing = Some((writer.dead, Slot(0)));
+        // Whoever has the chores does them.
+        let Some(mut chores) = self.chores.try_lock() else { return };
+        self.train_again();
+        let slots = self.view.load().linked;
+        let dead = self.dead.load(Ordering::Relaxed);
+        if chores.healing.is_none() && dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) {
+            chores.healing = Some((dead, Slot(0)));
         }
-        if writer.healing.is_some() {
-            self.heal_step(&mut writer, (rows * HEAL_PER_ROW).max(HEAL_STEP_MIN));
+        if chores.healing.is_some() {
+            self.heal_step(&mut chores, (rows * HEAL_PER_ROW).max(HEAL_STEP_MIN));
         }
-        if writer.unmended > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
-            self.mend(&mut writer);
+        if self.unmended.load(Ordering::Relaxed) > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
+            self.mend();
         }
     }
 
     /// Leads every list around dead slots, and links what no walk reaches.
     pub(super) fn heal_all(&self) -> Result<()> {
         self.ensure_open()?;
-        let mut writer = self.writer.lock();
-        writer.healing = Some((writer.dead, Slot(0)));
-        while writer.healing.is_some() {
-            self.heal_step(&mut writer, usize::MAX - 1);
+        let mut chores = self.chores.lock();
+        chores.healing = Some((self.dead.load(Ordering::Relaxed), Slot(0)));
+        while chores.healing.is_some() {
+            self.heal_step(&mut chores, usize::MAX - 1);
         }
-        self.mend(&mut writer);
+        self.mend();
         Ok(())
     }
 
-    fn heal_step(&self, writer: &mut Writer, budget: usize) {
-        let Some((dead, from)) = writer.healing else { return };
+    fn heal_step(&self, chores: &mut Chores, budget: usize) {
+        let Some((dead, from)) = chores.healing else { return };
         let _alone = self.linking.write();
         let view = self.view.load_full();
         let next = self.with_scratch(|s| self.graph.heal(view.space(), &view.ready, from, budget, s));
-        writer.healing = next.map(|slot| (dead, slot));
+        chores.healing = next.map(|slot| (dead, slot));
         if next.is_none() {
-            writer.dead -= dead.min(writer.dead);
-            writer.unmended = usize::MAX / 2;
             // No list leads to what was dead when the pass began.
-            let mut healed = View::clone(&view);
-            healed.linked = view.ready.len() - view.tail.len() + writer.dead;
+            let left = self.dead.fetch_sub(dead, Ordering::Relaxed) - dead;
+            self.unmended.store(usize::MAX / 2, Ordering::Relaxed);
+            let _writer = self.writer.lock();
+            let mut healed = View::clone(&self.view.load());
+            healed.linked = (healed.ready.len() + left).saturating_sub(healed.tail.len());
             self.view.store(Arc::new(healed));
         }
     }
 
-    fn mend(&self, writer: &mut Writer) {
+    fn mend(&self) {
         let _alone = self.linking.write();
         let view = self.view.load_full();
         // Rows of the tail are on their way in.
         let linked = view.ready.with(&[], &view.tail);
         self.with_scratch(|s| self.graph.mend(view.space(), &linked, s));
-        writer.unmended = 0;
+        self.unmended.store(0, Ordering::Relaxed);
     }
 
-    /// Re-encodes all rows where a codec trained on more of them is a better one.
-    fn train_again(&self, writer: &mut Writer) {
-        let mut view = View::clone(&self.view.load());
+    /// Re-encodes all rows where a codec trained on more of them is a better one. Commits wait for the rows that came
+    /// while the others were encoded, no longer. The caller holds the chores.
+    fn train_again(&self) {
+        let view = self.view.load_full();
         let rows = view.ready.len();
-        if rows < TRAIN_ROWS_MIN
-            || writer.trained_at >= TRAIN_UNTIL_ROWS
-            || rows < writer.trained_at * TRAIN_GROWTH
-        {
+        let trained_at = self.trained_at.load(Ordering::Relaxed);
+        if rows < TRAIN_ROWS_MIN || trained_at >= TRAIN_UNTIL_ROWS || rows < trained_at * TRAIN_GROWTH {
             return;
         }
-        writer.trained_at = rows;
+        self.trained_at.store(rows, Ordering::Relaxed);
         let step = (rows / TRAIN_ROWS).max(1);
         let sample = view.ready.iter().step_by(step).filter_map(|s| view.tables.vectors.get(s));
         let codec = Codec::trained(self.schema.metric, self.schema.dim, sample);
         if !codec.replaces(view.tables.codes.codec()) {
             return;
         }
-        let Ok(codes) = self.encode_all(&view, codec, &mut writer.work) else {
-            // No memory for a second set of codes: the old ones serve on.
-            return;
-        };
+        let mut work = Vec::new();
+        // No memory for a second set of codes: the old ones serve on.
+        let Ok(codes) = self.encode_rows(&view, CodeTable::new(codec), &mut work) else { return };
         let _alone = self.linking.write();
+        let _writer = self.writer.lock();
+        let mut view = View::clone(&self.view.load());
+        let Ok(codes) = self.encode_rows(&view, codes, &mut work) else { return };
         let mut tables = view.tables.as_ref().clone();
         tables.codes = codes;
-        view = View::clone(&self.view.load());
         view.tables = Arc::new(tables);
         self.view.store(Arc::new(view));
     }
 
-    fn encode_all(&self, view: &View, codec: Codec, work: &mut Vec<f32>) -> Result<CodeTable> {
-        let mut codes = CodeTable::new(codec);
-        for block in 0..view.tables.vectors.blocks() {
-            codes = codes.with_block(self.block_slots())?;
-            for index in 0..view.tables.vectors.rows_in(block) {
-                let vector = view.tables.vectors.get(Slot((block as u32) << 16 | index as u32));
-                codes.push(vector, work)?;
+    /// Brings `codes` up to the rows of `view`.
+    fn encode_rows(&self, view: &View, mut codes: CodeTable, work: &mut Vec<f32>) -> Result<CodeTable> {
+        let vectors = &view.tables.vectors;
+        for block in 0..vectors.blocks() {
+            if codes.blocks() <= block {
+                codes = codes.with_block(vectors.capacity_of(block))?;
+            }
+            for index in codes.rows_in(block)..vectors.rows_in(block) {
+                let slot = Slot((block as u32) << 16 | index as u32);
+                codes.push(slot.block(), vectors.get(slot), work)?;
             }
         }
         Ok(codes)

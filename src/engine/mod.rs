@@ -10,10 +10,14 @@
 //! Knows nothing of files (yet), HTTP or databases.
 
 mod answer;
+mod apply;
 mod collection;
+mod commit;
+mod draft;
 mod filters;
 mod ids;
 mod inner;
+mod link;
 mod maintain;
 mod rank;
 mod rows;

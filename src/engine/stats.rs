@@ -2,6 +2,7 @@
 
 use super::inner::Inner;
 use serde::Serialize;
+use std::sync::atomic::Ordering;
 
 /// A collection in numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +65,7 @@ impl Bytes {
 
 impl Stats {
     pub(super) fn of(inner: &Inner) -> Self {
-        let dead = inner.writer.lock().dead;
+        let dead = inner.dead.load(Ordering::Relaxed);
         let view = inner.view.load_full();
         let members = inner.members.read();
         let tables = &view.tables;

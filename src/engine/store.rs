@@ -1,16 +1,16 @@
-//! The store: named collections and the commit counter they share.
+//! The store: named collections and the line of commits they share.
 
 use super::collection::Collection;
+use super::commit::Line;
 use super::inner::Inner;
 use super::write::Token;
 use crate::config::{Options, Schema};
 use crate::error::{Error, ErrorKind, Result, excerpt};
-use crate::ids::Seq;
 use crate::limits;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Collections of chunks. Cloning gives another handle to the same store.
 ///
@@ -34,7 +34,7 @@ pub struct Store {
 
 struct Shared {
     options: Options,
-    seq: Arc<AtomicU64>,
+    line: Arc<Line>,
     collections: RwLock<BTreeMap<String, Collection>>,
 }
 
@@ -51,7 +51,7 @@ impl Store {
     }
 
     fn of(options: Options) -> Self {
-        Self { shared: Arc::new(Shared { options, seq: Arc::default(), collections: RwLock::default() }) }
+        Self { shared: Arc::new(Shared { options, line: Arc::default(), collections: RwLock::default() }) }
     }
 
     /// Makes a collection. An error if one of that name exists.
@@ -63,7 +63,7 @@ impl Store {
             let exists = format!("collection {name:?} exists; open it, drop it, or use another name");
             return Err(Error::new(ErrorKind::Conflict, exists));
         }
-        let inner = Inner::new(name, schema, self.shared.options.clone(), self.shared.seq.clone())?;
+        let inner = Inner::new(name, schema, self.shared.options.clone(), self.shared.line.clone())?;
         let collection = Collection::new(Arc::new(inner));
         collections.insert(name.to_owned(), collection.clone());
         Ok(collection)
@@ -111,7 +111,7 @@ impl Store {
 
     /// The last commit.
     pub fn token(&self) -> Token {
-        Token { incarnation: 0, seq: Seq(self.shared.seq.load(Ordering::Acquire)) }
+        self.shared.line.token()
     }
 }
 

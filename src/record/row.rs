@@ -29,6 +29,12 @@ pub(crate) struct Payload {
 }
 
 impl Row {
+    /// Bytes that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let vector = self.vector.as_ref().map_or(0, |v| v.len() * size_of::<f32>());
+        self.id.len() + vector + self.payload.as_ref().map_or(0, |p| p.heap_bytes())
+    }
+
     /// The chunk that reads as this row. Its metadata is equal, not identical: `1.0` came in, `1` goes out.
     pub(crate) fn to_chunk(&self) -> Chunk {
         let Self { id, vector, payload } = self;

@@ -143,7 +143,14 @@ impl World {
             chunks[self.noise.below(n)].id = chunks[self.noise.below(n)].id.clone();
         }
         let ack = handle.upsert(chunks.clone()).unwrap();
-        assert!(ack.token > self.token, "{} after {}", ack.token, self.token);
+        let moved = ack.token > self.token;
+        assert_eq!(
+            moved,
+            ack.upserted > 0,
+            "{} after {}: a write of nothing is no commit",
+            ack.token,
+            self.token
+        );
         self.token = ack.token;
         let is_foreign = |chunk: &Chunk| {
             let of_other = |t: &Option<String>| t.as_deref() != tenant;

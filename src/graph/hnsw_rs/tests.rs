@@ -60,11 +60,11 @@ impl World {
 
     fn push(&mut self, rows: &[Vec<f32>]) -> Vec<Slot> {
         let push = |row: &Vec<f32>| {
-            if self.vectors.is_full() {
+            if self.vectors.next_slot().block().index() == self.vectors.blocks() {
                 self.vectors = self.vectors.with_block(BLOCK_ROWS).unwrap();
                 self.graph.grow(BLOCK_ROWS).unwrap();
             }
-            let slot = self.vectors.push(Some(row)).unwrap();
+            let slot = self.vectors.push(self.vectors.next_slot().block(), Some(row)).unwrap();
             self.rows.insert(slot, row.clone());
             slot
         };

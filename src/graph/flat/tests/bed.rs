@@ -101,8 +101,9 @@ impl Bed {
     pub(super) fn push(&mut self, rows: &[Vec<f32>]) -> Vec<Slot> {
         let mut slots = Vec::new();
         for row in rows {
-            slots.push(self.vectors.push(Some(row)).unwrap());
-            self.codes.push(Some(row), &mut Vec::new()).unwrap();
+            let block = self.vectors.next_slot().block();
+            slots.push(self.vectors.push(block, Some(row)).unwrap());
+            self.codes.push(block, Some(row), &mut Vec::new()).unwrap();
         }
         self.live = self.live.with(&slots, &[]);
         slots

@@ -1,0 +1,166 @@
+//! Carrying out staged commits: rows into the tables, ids to their slots, one new view.
+//!
+//! Invariant: until the view is published nothing of it can be seen; what it shows was written before.
+
+use super::draft::Staged;
+use super::inner::{Inner, Members};
+use super::rows::StoredRow;
+use super::view::View;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{Seq, Slot};
+use crate::record::{Payload, Row};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Carries out commits that were staged together, each collection's at one stroke.
+pub(super) fn apply(commits: &mut [Staged]) -> Result<()> {
+    let mut collections: Vec<Arc<Inner>> = Vec::new();
+    for commit in commits.iter() {
+        if !collections.iter().any(|c| Arc::ptr_eq(c, &commit.collection)) {
+            collections.push(commit.collection.clone());
+        }
+    }
+    collections.into_iter().try_for_each(|collection| {
+        let mine = commits.iter_mut().filter(|c| Arc::ptr_eq(&c.collection, &collection));
+        collection.apply(mine.collect())
+    })
+}
+
+impl Inner {
+    /// Adds blocks until there is one that `slot` is in, or the one before it is not full.
+    pub(super) fn make_room(&self, slot: Slot) -> Result<()> {
+        let _writer = self.writer.lock();
+        let mut view = View::clone(&self.view.load());
+        let blocks = view.tables.vectors.blocks();
+        // The block of the next row is made when a row comes for it.
+        let needed = slot.block().index() + usize::from(slot.index() > 0);
+        for _ in blocks..needed {
+            self.grow(&mut view)?;
+        }
+        if blocks < needed {
+            self.view.store(Arc::new(view));
+        }
+        Ok(())
+    }
+
+    fn apply(&self, commits: Vec<&mut Staged>) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let mut view = View::clone(&self.view.load());
+        self.train_first(&mut view, commits.iter().flat_map(|c| &c.rows));
+        let (mut added, mut removed, mut ready) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ends = Vec::with_capacity(commits.len());
+        let (mut seq, mut slot) = (Seq(0), Slot(0));
+        for commit in commits {
+            for (nth, row) in std::mem::take(&mut commit.rows).into_iter().enumerate() {
+                if nth == 0 {
+                    slot = commit.first;
+                }
+                if row.vector.is_some() {
+                    ready.push(slot);
+                }
+                self.put_row(&view, slot, row, &mut writer.work)?;
+                added.push(slot);
+                slot = slot.following(self.block_slots());
+            }
+            removed.extend_from_slice(&commit.removed);
+            ends.push((added.len(), removed.len()));
+            seq = commit.seq;
+        }
+        // Held until the view is published: who reads an id under the lock finds its row in the view.
+        let mut ids = self.ids.write();
+        let rows = &view.tables.rows;
+        let (mut from_added, mut from_removed) = (0, 0);
+        for (added_end, removed_end) in ends {
+            for &slot in &added[from_added..added_end] {
+                ids.put(rows, slot);
+            }
+            for &slot in &removed[from_removed..removed_end] {
+                ids.remove(rows, slot);
+            }
+            (from_added, from_removed) = (added_end, removed_end);
+        }
+        view.live = view.live.with(&added, &removed);
+        view.ready = view.ready.with(&ready, &removed);
+        // A row may be gone at once, and one that waits to be linked may have been replaced.
+        ready.retain(|s| view.ready.contains(*s));
+        let waiting = view.tail.iter().copied().filter(|s| view.ready.contains(*s));
+        view.tail = waiting.chain(ready.iter().copied()).collect();
+        view.seq = seq;
+        self.dead.fetch_add(removed.len(), Ordering::Relaxed);
+        self.view.store(Arc::new(view));
+        // Whoever takes a slot off the queue finds it in the view.
+        self.unlinked.push(&ready);
+        Ok(())
+    }
+
+    /// Writes vector, code, id and payload of `slot`, which is the next one.
+    fn put_row(&self, view: &View, slot: Slot, row: Row, work: &mut Vec<f32>) -> Result<()> {
+        let tables = &view.tables;
+        let got = tables.vectors.push(slot.block(), row.vector.as_deref())?;
+        if got != slot {
+            return Err(misplaced(slot, got));
+        }
+        tables.codes.push(slot.block(), row.vector.as_deref(), work)?;
+        let mut payload = row.payload;
+        let metadata = payload.as_ref().map(|p| p.metadata_map()).unwrap_or_default();
+        if let Some(fields) = tables.fields.get(slot.block().index()) {
+            let mut fields = fields.write();
+            fields.insert(slot.index() as u16, &metadata);
+            if slot.index() + 1 == self.block_slots() {
+                fields.freeze();
+            }
+        }
+        if let Some(payload) = &mut payload {
+            self.members.write().put(slot, payload);
+        }
+        tables.rows.put(slot, StoredRow { id: row.id, payload })
+    }
+
+    /// Adds a block to every table.
+    fn grow(&self, view: &mut View) -> Result<()> {
+        let tables = &view.tables;
+        let slots = self.block_slots();
+        if tables.vectors.blocks() > usize::from(u16::MAX) {
+            let full = "the collection has used all of its 4 billion slots; create a new one and import this one into it";
+            return Err(Error::new(ErrorKind::Full, full));
+        }
+        let mut grown = tables.as_ref().clone();
+        grown.codes = tables.codes.with_block(slots)?;
+        grown.vectors = tables.vectors.with_block(slots)?;
+        grown.rows = tables.rows.with_block();
+        grown.fields.push(Arc::default());
+        self.graph.grow(slots)?;
+        view.tables = Arc::new(grown);
+        Ok(())
+    }
+}
+
+fn misplaced(expected: Slot, got: Slot) -> Error {
+    let what =
+        format!("a row was staged for slot {} and came to slot {}; please report this", expected.0, got.0);
+    Error::new(ErrorKind::Internal, what)
+}
+
+impl Members {
+    /// Puts the slot into its sets, and shares the names.
+    fn put(&mut self, slot: Slot, payload: &mut Payload) {
+        if let Some(document) = &mut payload.document {
+            intern(&mut self.documents, document).insert(slot.0);
+        }
+        if let Some(tenant) = &mut payload.tenant {
+            intern(&mut self.tenants, tenant).insert(slot.0);
+        }
+        if let Some(model) = &mut payload.embedding_model {
+            intern(&mut self.models, model);
+        }
+    }
+}
+
+/// The value under `name`, after pointing `name` at the copy that the map holds.
+fn intern<'m, V: Default>(map: &'m mut HashMap<Arc<str>, V>, name: &mut Arc<str>) -> &'m mut V {
+    if let Some((held, _)) = map.get_key_value(name) {
+        *name = held.clone();
+    }
+    map.entry(name.clone()).or_default()
+}

@@ -1,0 +1,190 @@
+//! What a group of orders will do to each collection, worked out before anything is done: which slots go, which come.
+//!
+//! Invariants: a draft sees the published view and what the group has staged before; new rows take consecutive slots in
+//! the order of the commits; staging changes nothing that anyone can see.
+
+use super::inner::Inner;
+use super::view::View;
+use super::write::{Done, Token};
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::ids::{ChunkId, Seq, Slot};
+use crate::record::Row;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a writer asks for.
+pub(super) struct Order {
+    pub(super) collection: Arc<Inner>,
+    /// The tenant whose rows it may touch; all if none.
+    pub(super) tenant: Option<Box<str>>,
+    pub(super) change: Change,
+}
+
+pub(super) enum Change {
+    /// Rows, each with its place in the writer's batch.
+    Upsert(Vec<(usize, Row)>),
+    Delete(Pick),
+}
+
+/// Rows to delete.
+pub(super) enum Pick {
+    Ids(Vec<ChunkId>),
+    Document(Box<str>),
+    Filter(Filter),
+}
+
+/// One commit, worked out.
+pub(super) struct Staged {
+    pub(super) collection: Arc<Inner>,
+    pub(super) seq: Seq,
+    /// Slots that are live before, or come with this commit, and are not after it.
+    pub(super) removed: Vec<Slot>,
+    /// The slot of the first row.
+    pub(super) first: Slot,
+    pub(super) rows: Vec<Row>,
+    /// Rows that must not be stored: their places in the writer's batch, and why.
+    pub(super) refused: Vec<(usize, &'static str)>,
+}
+
+#[derive(Default)]
+pub(super) struct Drafts(Vec<Draft>);
+
+struct Draft {
+    collection: Arc<Inner>,
+    view: Arc<View>,
+    /// Where the next row goes.
+    next: Slot,
+    /// Where the group has moved ids, or that it has removed them.
+    moved: HashMap<ChunkId, Option<Moved>>,
+}
+
+#[derive(Clone)]
+struct Moved {
+    slot: Slot,
+    tenant: Option<Arc<str>>,
+}
+
+impl Order {
+    /// Bytes that it adds to a group, about.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.change {
+            Change::Upsert(rows) => rows.iter().map(|(_, row)| row.bytes()).sum(),
+            Change::Delete(_) => 0,
+        }
+    }
+
+    pub(super) fn looks_around(&self) -> bool {
+        matches!(self.change, Change::Delete(Pick::Document(_) | Pick::Filter(_)))
+    }
+}
+
+impl Staged {
+    /// Nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.rows.is_empty()
+    }
+
+    pub(super) fn done(self, token: Token) -> Done {
+        Done { token, removed: self.removed.len(), refused: self.refused }
+    }
+}
+
+impl Drafts {
+    /// Works out `order` as the commit `seq`.
+    pub(super) fn stage(&mut self, order: Order, seq: Seq) -> Result<Staged> {
+        order.collection.ensure_open()?;
+        let at = match self.0.iter().position(|d| Arc::ptr_eq(&d.collection, &order.collection)) {
+            Some(at) => at,
+            None => {
+                self.0.push(Draft::new(order.collection));
+                self.0.len() - 1
+            }
+        };
+        Ok(self.0[at].stage(order.change, order.tenant.as_deref(), seq))
+    }
+
+    /// Adds the blocks that the staged rows need. What can fail fails here, before anything is written.
+    pub(super) fn make_room(&self) -> Result<()> {
+        self.0.iter().try_for_each(|draft| draft.collection.make_room(draft.next))
+    }
+}
+
+impl Draft {
+    fn new(collection: Arc<Inner>) -> Self {
+        let view = collection.view.load_full();
+        let next = view.tables.vectors.next_slot();
+        Self { collection, view, next, moved: HashMap::new() }
+    }
+
+    fn stage(&mut self, change: Change, tenant: Option<&str>, seq: Seq) -> Staged {
+        let mut staged = Staged {
+            collection: self.collection.clone(),
+            seq,
+            removed: Vec::new(),
+            first: self.next,
+            rows: Vec::new(),
+            refused: Vec::new(),
+        };
+        match change {
+            Change::Upsert(rows) => self.stage_rows(rows, tenant, &mut staged),
+            Change::Delete(pick) => staged.removed = self.stage_delete(pick, tenant),
+        }
+        staged
+    }
+
+    fn stage_rows(&mut self, rows: Vec<(usize, Row)>, tenant: Option<&str>, staged: &mut Staged) {
+        let block_slots = self.collection.block_slots();
+        for (at, row) in rows {
+            let held = self.find(&row.id);
+            let of_row = row.payload.as_ref().and_then(|p| p.tenant.clone());
+            if let Some(held) = held {
+                // A tenant's handle never replaces a row of another tenant.
+                if tenant.is_some() && held.tenant.as_deref() != tenant {
+                    staged.refused.push((at, "the id is taken outside this tenant; use another"));
+                    continue;
+                }
+                staged.removed.push(held.slot);
+            }
+            self.moved.insert(row.id.clone(), Some(Moved { slot: self.next, tenant: of_row }));
+            self.next = self.next.following(block_slots);
+            staged.rows.push(row);
+        }
+    }
+
+    fn stage_delete(&mut self, pick: Pick, tenant: Option<&str>) -> Vec<Slot> {
+        let slots = match pick {
+            Pick::Ids(ids) => {
+                let mut slots = Vec::with_capacity(ids.len());
+                for id in ids {
+                    if let Some(held) = self.find(&id)
+                        && (tenant.is_none() || held.tenant.as_deref() == tenant)
+                    {
+                        slots.push(held.slot);
+                        self.moved.insert(id, None);
+                    }
+                }
+                return slots;
+            }
+            Pick::Document(document) => self.collection.document_slots(&self.view, &document, tenant),
+            Pick::Filter(filter) => {
+                let live = self.collection.filters.live(&self.view, &filter);
+                self.collection.of_tenant(live, tenant).iter().collect::<Vec<_>>()
+            }
+        };
+        let rows = &self.view.tables.rows;
+        let ids = slots.iter().map(|slot| (ChunkId::from(rows.id(*slot)), None));
+        self.moved.extend(ids.collect::<Vec<_>>());
+        slots
+    }
+
+    /// Where the id is, after all that the group has staged.
+    fn find(&self, id: &str) -> Option<Moved> {
+        if let Some(moved) = self.moved.get(id) {
+            return moved.clone();
+        }
+        let rows = &self.view.tables.rows;
+        let slot = self.collection.ids.read().get(rows, id)?;
+        Some(Moved { slot, tenant: rows.tenant(slot).map(Arc::from) })
+    }
+}

@@ -1,0 +1,82 @@
+//! Linking rows into the graph after their commit: by the writer, by helpers for a large batch, or in the background.
+//!
+//! Invariants: a slot is linked once, by whoever takes it off the queue; until the view without it is published it
+//! stands in the tail, so no search misses it.
+
+use super::inner::Inner;
+use super::view::View;
+use crate::ids::Slot;
+use parking_lot::Mutex;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Rows that are linked before the tail is published anew.
+const LINK_ROWS: usize = 4096;
+/// Rows for which another thread pays.
+const ROWS_PER_HELPER: usize = 16;
+
+/// Slots that wait to be linked.
+#[derive(Default)]
+pub(super) struct Unlinked(Mutex<VecDeque<Slot>>);
+
+impl Unlinked {
+    pub(super) fn push(&self, slots: &[Slot]) {
+        self.0.lock().extend(slots);
+    }
+
+    fn take(&self, max: usize) -> Vec<Slot> {
+        let mut queue = self.0.lock();
+        let n = queue.len().min(max);
+        queue.drain(..n).collect()
+    }
+}
+
+impl Inner {
+    /// Links `rows` of the rows that wait, those of others among them.
+    pub(super) fn link_waiting(&self, mut rows: usize) {
+        while rows > 0 {
+            let part = self.unlinked.take(rows.min(LINK_ROWS));
+            if part.is_empty() {
+                return;
+            }
+            rows -= part.len();
+            self.link(&part);
+            self.leave_tail(&part);
+        }
+    }
+
+    fn link(&self, part: &[Slot]) {
+        let next = AtomicUsize::new(0);
+        let worker = || {
+            let _linking = self.linking.read();
+            let view = self.view.load_full();
+            self.with_scratch(|scratch| {
+                while let Some(&slot) = part.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if view.ready.contains(slot) {
+                        self.graph.link(view.space(), &view.ready, slot, scratch);
+                    }
+                }
+            });
+        };
+        let helpers = self.options.build_threads.min(part.len() / ROWS_PER_HELPER + 1) - 1;
+        std::thread::scope(|scope| {
+            for _ in 0..helpers {
+                // A thread that cannot be had leaves its share to the others.
+                let _ = std::thread::Builder::new().name("nearfield-link".into()).spawn_scoped(scope, worker);
+            }
+            worker();
+        });
+    }
+
+    /// The same rows as before, found another way: not a commit.
+    fn leave_tail(&self, part: &[Slot]) {
+        let _writer = self.writer.lock();
+        let mut view = View::clone(&self.view.load());
+        let linked: HashSet<Slot> = part.iter().copied().collect();
+        view.tail = view.tail.iter().copied().filter(|s| !linked.contains(s)).collect();
+        view.linked += part.len();
+        self.unmended.fetch_add(part.len(), Ordering::Relaxed);
+        self.view.store(Arc::new(view));
+    }
+}
