@@ -55,6 +55,10 @@ impl fmt::Display for Seq {
     }
 }
 
+/// Version of a row, a hybrid logical clock: `unix_ms << 16 | counter`. The higher one wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Ver(pub(crate) i64);
+
 /// The user's name of a chunk: 1 to 512 bytes of UTF-8. Up to 22 bytes are kept without an allocation.
 #[derive(Clone)]
 pub struct ChunkId(Repr);

@@ -1,13 +1,14 @@
 //! What the user stores, and the one canonical form of it that everything below and beside this store agrees on.
 //!
-//! Owns: the public [`Chunk`], the check at the door ([`admit`]), the canonical [`Row`] and its [`digest`].
+//! Owns: the public [`Chunk`], the check at the door ([`admit`]), the canonical [`Row`], its [`digest`], and the bytes that it
+//! is on a disk ([`RowRef`]).
 //!
 //! Invariants:
 //! - A [`Row`] exists only if Postgres would take it: acceptance implies mirrorability (M14).
 //! - Rows that are equal as Postgres compares them (`jsonb`, `vector`) have one canonical form, hence one digest.
 //! - The canonical form and the digest's encoding never change: digests lie in databases. Golden tests hold them.
 //!
-//! Does not know: slots, versions, files, the collection (only its dimension and whether it is cosine).
+//! Does not know: slots, files, the collection (only its dimension and whether it is cosine).
 
 mod canonical;
 mod chunk;
@@ -16,6 +17,8 @@ mod chunk;
     allow(dead_code, reason = "rows of two sides are compared by it once there is a mirror")
 )]
 mod digest;
+#[allow(dead_code, reason = "the log and the blocks are its users")]
+mod format;
 mod num;
 mod row;
 #[cfg(test)]
@@ -24,6 +27,8 @@ mod validate;
 
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
+#[allow(unused_imports, reason = "the log and the blocks are its users")]
+pub(crate) use format::{RowRef, encode_body};
 pub(crate) use num::Num;
 pub(crate) use row::{Payload, Row};
 pub(crate) use validate::admit;

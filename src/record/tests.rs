@@ -5,6 +5,7 @@ use super::digest::digest;
 use super::validate::Rejection;
 use super::*;
 use crate::error::{Error, ErrorKind};
+use crate::ids::Ver;
 use crate::limits::*;
 use proptest::prelude::*;
 use serde_json::{Number, Value, json};
@@ -337,4 +338,72 @@ fn metadata_of_a_payload_is_an_object_again() {
     let payload = Payload { metadata: r#"{"a":[1,{"b":null}]}"#.into(), ..Payload::default() };
     assert_eq!(payload.metadata_map(), map(json!({"a": [1, {"b": null}]})));
     assert_eq!(Payload::default().metadata_map(), Map::new());
+}
+
+fn body_of(row: &Row) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode_body(row, Ver(-3), 9, &mut body);
+    body
+}
+
+fn any_row() -> impl Strategy<Value = Row> {
+    let name = || prop::option::of("[^\0]{1,20}");
+    let texts = (prop::option::of("[^\0]{0,40}"), prop::collection::btree_map("[a-z]{1,3}", number(), 0..3));
+    (("[^\0]{1,30}", prop::bool::ANY), texts, (name(), name(), name()), 0..=CHUNK_INDEX_MAX).prop_map(
+        |((id, has_vector), (text, metadata), (document_id, tenant, embedding_model), chunk_index)| {
+            let has_vector = has_vector || text.as_ref().is_none_or(String::is_empty);
+            let vector = has_vector.then(|| vec![1.0, -2.5]);
+            let metadata = metadata.into_iter().map(|(k, n)| (k, n.into())).collect();
+            let chunk =
+                Chunk { id, vector, text, document_id, chunk_index, metadata, tenant, embedding_model };
+            admit(chunk, 2, false).unwrap()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_body_reads_back_as_its_row(row in any_row()) {
+        let body = body_of(&row);
+        let read = RowRef::parse(&body).unwrap();
+        prop_assert_eq!(read.to_row(row.vector.clone()), row.clone());
+        prop_assert_eq!((read.ver, read.node, read.has_vector), (Ver(-3), 9, row.vector.is_some()));
+        let held = RowRef::of(row.id.as_str(), row.payload.as_deref(), Ver(-3));
+        prop_assert_eq!(RowRef { node: 9, has_vector: row.vector.is_some(), ..held }, read);
+    }
+
+    #[test]
+    fn l7_a_damaged_body_is_a_row_or_none(row in any_row()) {
+        let body = body_of(&row);
+        for len in 0..body.len() {
+            prop_assert_eq!(RowRef::parse(&body[..len]), None);
+        }
+        for bit in 0..body.len() * 8 {
+            let mut flipped = body.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // What parses is the one encoding of what it says.
+            if let Some(read) = RowRef::parse(&flipped) {
+                let mut again = Vec::new();
+                read.encode(&mut again);
+                prop_assert_eq!(again, flipped);
+            }
+        }
+    }
+
+    #[test]
+    fn l7_any_bytes_are_a_row_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        RowRef::parse(&bytes);
+    }
+}
+
+#[test]
+fn a_body_is_what_the_page_says() {
+    let body = body_of(&admit(full(), 2, true).unwrap());
+    let mut expected = Vec::new();
+    expected.extend((-3i64).to_le_bytes());
+    expected.extend(9u64.to_le_bytes());
+    expected.extend(3u32.to_le_bytes());
+    expected.extend([63, 0, 1, 0, 6, 0, 1, 0, 1, 0, 0, 0, 5, 0, 0, 0, 19, 0, 0, 0]);
+    expected.extend(br#"amanualtmhello{"lang":"en","n":1}"#);
+    assert_eq!(body, expected);
 }
