@@ -2,13 +2,13 @@
 //!
 //! Invariant: until the view is published nothing of it can be seen; what it shows was written before.
 
-use super::draft::Staged;
+use super::draft::{NewRow, Staged};
 use super::inner::{Inner, Members};
 use super::rows::StoredRow;
 use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Slot};
-use crate::record::{Payload, Row};
+use crate::record::Payload;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +47,7 @@ impl Inner {
     fn apply(&self, commits: Vec<&mut Staged>) -> Result<()> {
         let mut writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());
-        self.train_first(&mut view, commits.iter().flat_map(|c| &c.rows));
+        self.train_first(&mut view, commits.iter().flat_map(|c| c.rows.iter().map(|new| &new.row)));
         let (mut added, mut removed, mut ready) = (Vec::new(), Vec::new(), Vec::new());
         let mut ends = Vec::with_capacity(commits.len());
         let (mut seq, mut slot) = (Seq(0), Slot(0));
@@ -56,7 +56,7 @@ impl Inner {
                 if nth == 0 {
                     slot = commit.first;
                 }
-                if row.vector.is_some() {
+                if row.row.vector.is_some() {
                     ready.push(slot);
                 }
                 self.put_row(&view, slot, row, &mut writer.work)?;
@@ -95,7 +95,8 @@ impl Inner {
     }
 
     /// Writes vector, code, id and payload of `slot`, which is the next one.
-    fn put_row(&self, view: &View, slot: Slot, row: Row, work: &mut Vec<f32>) -> Result<()> {
+    fn put_row(&self, view: &View, slot: Slot, new: NewRow, work: &mut Vec<f32>) -> Result<()> {
+        let NewRow { row, ver, node } = new;
         let tables = &view.tables;
         let got = tables.vectors.push(slot.block(), row.vector.as_deref())?;
         if got != slot {
@@ -114,7 +115,7 @@ impl Inner {
         if let Some(payload) = &mut payload {
             self.members.write().put(slot, payload);
         }
-        tables.rows.put(slot, StoredRow { id: row.id, payload })
+        tables.rows.put(slot, StoredRow { id: row.id, ver, node, payload })
     }
 
     /// Adds a block to every table.

@@ -13,7 +13,7 @@ use crate::filter::Filter;
 use crate::ids::{ChunkId, Slot};
 use crate::kernels::Kernels;
 use crate::limits;
-use crate::record::{Chunk, Row};
+use crate::record::Chunk;
 use crate::sets::SlotBits;
 use std::sync::Arc;
 
@@ -266,5 +266,5 @@ fn chunk(view: &View, slot: Slot) -> Option<Chunk> {
     let row = view.tables.rows.get(slot)?;
     let vector =
         if view.ready.contains(slot) { view.tables.vectors.get(slot).map(<[f32]>::to_vec) } else { None };
-    Some(Row { id: row.id.clone(), vector, payload: row.payload.clone() }.to_chunk())
+    Some(row.to_chunk(vector))
 }

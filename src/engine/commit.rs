@@ -7,7 +7,7 @@
 //!   lone writer pays for no switch of threads, and many writers share one sync.
 
 use super::apply::apply;
-use super::draft::{Drafts, Order, Staged};
+use super::draft::{Clock, Drafts, Order, Staged};
 use super::write::{Done, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
@@ -47,6 +47,7 @@ struct Ticket {
 #[derive(Default)]
 struct Lead {
     seq: u64,
+    clock: Clock,
 }
 
 impl Line {
@@ -90,7 +91,7 @@ impl Line {
         for ticket in group {
             let Some(order) = ticket.order.lock().take() else { continue };
             let seq = Seq(lead.seq + 1 + commits.len() as u64);
-            match drafts.stage(order, seq) {
+            match drafts.stage(order, seq, &mut lead.clock) {
                 Ok(commit) if commit.is_empty() => ticket.finish(Ok(commit.done(self.token()))),
                 Ok(commit) => {
                     tickets.push(ticket);

@@ -8,7 +8,7 @@ use super::view::View;
 use super::write::{Done, Token};
 use crate::error::Result;
 use crate::filter::Filter;
-use crate::ids::{ChunkId, Seq, Slot};
+use crate::ids::{ChunkId, Seq, Slot, Ver};
 use crate::record::Row;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,10 +42,24 @@ pub(super) struct Staged {
     pub(super) removed: Vec<Slot>,
     /// The slot of the first row.
     pub(super) first: Slot,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<NewRow>,
     /// Rows that must not be stored: their places in the writer's batch, and why.
     pub(super) refused: Vec<(usize, &'static str)>,
 }
+
+/// A row on its way into a slot.
+pub(super) struct NewRow {
+    pub(super) row: Row,
+    pub(super) ver: Ver,
+    /// Who wrote it; 0 for this store.
+    pub(super) node: u64,
+}
+
+/// The clock that versions come from: milliseconds since 1970, then a counter. It never goes back, whatever the system's does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Clock(Ver);
+
+const CLOCK_COUNTER_BITS: u32 = 16;
 
 #[derive(Default)]
 pub(super) struct Drafts(Vec<Draft>);
@@ -63,6 +77,20 @@ struct Draft {
 struct Moved {
     slot: Slot,
     tenant: Option<Arc<str>>,
+}
+
+impl Clock {
+    /// Moves on to the system's time, if that is ahead.
+    fn catch_up(&mut self) {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since.as_millis()).unwrap_or(0).saturating_mul(1 << CLOCK_COUNTER_BITS);
+        self.0 = self.0.max(Ver(now));
+    }
+
+    fn next(&mut self) -> Ver {
+        self.0 = Ver(self.0.0.saturating_add(1));
+        self.0
+    }
 }
 
 impl Order {
@@ -92,7 +120,7 @@ impl Staged {
 
 impl Drafts {
     /// Works out `order` as the commit `seq`.
-    pub(super) fn stage(&mut self, order: Order, seq: Seq) -> Result<Staged> {
+    pub(super) fn stage(&mut self, order: Order, seq: Seq, clock: &mut Clock) -> Result<Staged> {
         order.collection.ensure_open()?;
         let at = match self.0.iter().position(|d| Arc::ptr_eq(&d.collection, &order.collection)) {
             Some(at) => at,
@@ -101,7 +129,7 @@ impl Drafts {
                 self.0.len() - 1
             }
         };
-        Ok(self.0[at].stage(order.change, order.tenant.as_deref(), seq))
+        Ok(self.0[at].stage(order.change, order.tenant.as_deref(), seq, clock))
     }
 
     /// Adds the blocks that the staged rows need. What can fail fails here, before anything is written.
@@ -117,7 +145,7 @@ impl Draft {
         Self { collection, view, next, moved: HashMap::new() }
     }
 
-    fn stage(&mut self, change: Change, tenant: Option<&str>, seq: Seq) -> Staged {
+    fn stage(&mut self, change: Change, tenant: Option<&str>, seq: Seq, clock: &mut Clock) -> Staged {
         let mut staged = Staged {
             collection: self.collection.clone(),
             seq,
@@ -127,13 +155,20 @@ impl Draft {
             refused: Vec::new(),
         };
         match change {
-            Change::Upsert(rows) => self.stage_rows(rows, tenant, &mut staged),
+            Change::Upsert(rows) => self.stage_rows(rows, tenant, clock, &mut staged),
             Change::Delete(pick) => staged.removed = self.stage_delete(pick, tenant),
         }
         staged
     }
 
-    fn stage_rows(&mut self, rows: Vec<(usize, Row)>, tenant: Option<&str>, staged: &mut Staged) {
+    fn stage_rows(
+        &mut self,
+        rows: Vec<(usize, Row)>,
+        tenant: Option<&str>,
+        clock: &mut Clock,
+        staged: &mut Staged,
+    ) {
+        clock.catch_up();
         let block_slots = self.collection.block_slots();
         for (at, row) in rows {
             let held = self.find(&row.id);
@@ -148,7 +183,7 @@ impl Draft {
             }
             self.moved.insert(row.id.clone(), Some(Moved { slot: self.next, tenant: of_row }));
             self.next = self.next.following(block_slots);
-            staged.rows.push(row);
+            staged.rows.push(NewRow { row, ver: clock.next(), node: 0 });
         }
     }
 

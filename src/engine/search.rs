@@ -9,7 +9,7 @@ use super::write::Token;
 use crate::config::Metric;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::ids::Slot;
+use crate::ids::{ChunkId, Slot};
 use crate::limits;
 use crate::sets::SlotBits;
 
@@ -256,15 +256,14 @@ fn answer(collection: &Collection, view: &View, ranking: Ranking, include: Inclu
 
 fn hit(view: &View, metric: Metric, distance: f32, slot: Slot, include: Include) -> Option<Hit> {
     let row = view.tables.rows.get(slot)?;
-    let payload = row.payload.as_deref();
     Some(Hit {
-        id: row.id.clone(),
+        id: ChunkId::from(row.id),
         distance,
         score: metric.score(distance),
-        document_id: payload.and_then(|p| p.document.as_deref()).map(str::to_owned),
-        chunk_index: payload.map_or(0, |p| p.chunk_index),
-        text: if include.text { payload.and_then(|p| p.text.as_deref()).map(str::to_owned) } else { None },
-        metadata: include.metadata.then(|| payload.map(|p| p.metadata_map()).unwrap_or_default()),
+        document_id: row.document.map(str::to_owned),
+        chunk_index: row.chunk_index,
+        text: if include.text { row.text.map(str::to_owned) } else { None },
+        metadata: include.metadata.then(|| row.metadata_map()),
         vector: if include.vector { view.tables.vectors.get(slot).map(<[f32]>::to_vec) } else { None },
     })
 }

@@ -71,9 +71,9 @@ impl Stats {
         let tables = &view.tables;
         let slots: usize = (0..tables.vectors.blocks()).map(|b| tables.vectors.rows_in(b)).sum();
         let (mut long_ids, mut payload) = (0, 0);
-        for row in view.live.iter().filter_map(|slot| tables.rows.get(slot)) {
-            long_ids += row.id.heap_bytes();
-            payload += row.payload.as_ref().map_or(0, |p| size_of_val(&**p) + p.heap_bytes());
+        for (id, rest) in view.live.iter().map(|slot| tables.rows.heap_bytes(slot)) {
+            long_ids += id;
+            payload += rest;
         }
         let members_bytes: usize =
             members.documents.values().chain(members.tenants.values()).map(|set| set.serialized_size()).sum();

@@ -4,6 +4,7 @@
 
 use super::canonical::{self, Map};
 use super::chunk::Chunk;
+use super::format::RowRef;
 use crate::ids::ChunkId;
 use std::sync::Arc;
 
@@ -34,20 +35,39 @@ impl Row {
         let vector = self.vector.as_ref().map_or(0, |v| v.len() * size_of::<f32>());
         self.id.len() + vector + self.payload.as_ref().map_or(0, |p| p.heap_bytes())
     }
+}
 
-    /// The chunk that reads as this row. Its metadata is equal, not identical: `1.0` came in, `1` goes out.
+#[cfg(test)]
+impl Row {
     pub(crate) fn to_chunk(&self) -> Chunk {
-        let Self { id, vector, payload } = self;
-        let mut chunk = Chunk { id: id.as_str().to_owned(), vector: vector.clone(), ..Chunk::default() };
-        if let Some(payload) = payload {
-            chunk.text = payload.text.as_deref().map(str::to_owned);
-            chunk.metadata = payload.metadata_map();
-            chunk.document_id = payload.document.as_deref().map(str::to_owned);
-            chunk.chunk_index = payload.chunk_index;
-            chunk.tenant = payload.tenant.as_deref().map(str::to_owned);
-            chunk.embedding_model = payload.embedding_model.as_deref().map(str::to_owned);
+        RowRef::of(self.id.as_str(), self.payload.as_deref(), crate::ids::Ver(0))
+            .to_chunk(self.vector.clone())
+    }
+}
+
+impl RowRef<'_> {
+    /// The chunk that reads as this row. Its metadata is equal, not identical: `1.0` came in, `1` goes out.
+    pub(crate) fn to_chunk(self, vector: Option<Vec<f32>>) -> Chunk {
+        Chunk {
+            id: self.id.to_owned(),
+            vector,
+            text: self.text.map(str::to_owned),
+            document_id: self.document.map(str::to_owned),
+            chunk_index: self.chunk_index,
+            metadata: self.metadata_map(),
+            tenant: self.tenant.map(str::to_owned),
+            embedding_model: self.embedding_model.map(str::to_owned),
         }
-        chunk
+    }
+
+    /// The metadata as an object.
+    pub(crate) fn metadata_map(&self) -> Map {
+        // Canonical text always parses; whoever read it from a disk has checked its checksum.
+        if self.metadata.is_empty() {
+            Map::new()
+        } else {
+            canonical::parse(self.metadata).unwrap_or_default()
+        }
     }
 }
 
