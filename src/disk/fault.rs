@@ -1,7 +1,7 @@
 //! What the operating system says about files, in this crate's words.
 
 use crate::error::{Error, ErrorKind};
-use std::io;
+use std::{fmt, io};
 
 /// The error for a failed step: `doing` is a verb phrase such as `"write to"`.
 pub(crate) fn fault(doing: &str, path: &str, source: io::Error) -> Error {
@@ -19,4 +19,18 @@ pub(crate) fn fault(doing: &str, path: &str, source: io::Error) -> Error {
         _ => (ErrorKind::Unavailable, "look at the system's log for the disk"),
     };
     Error::new(kind, format!("cannot {doing} {path}; {remedy}")).with_source(source)
+}
+
+/// The error for bytes that cannot be what was written: `what` says what is wrong with those at `offset`.
+pub(crate) fn damaged(path: &str, offset: u64, what: impl fmt::Display) -> Error {
+    let message = format!("{path} is damaged at byte {offset}: {what}; run `nearfield doctor`");
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+/// The error for a file that a newer build wrote.
+pub(crate) fn newer(path: &str, version: u32, version_max: u32) -> Error {
+    let message = format!(
+        "{path} was written by a newer version {version}; this build reads up to {version_max}: use the newer build"
+    );
+    Error::new(ErrorKind::Conflict, message)
 }

@@ -1,7 +1,8 @@
 //! The only door to files and memory areas.
 //!
-//! Owns the [`Disk`] trait with its two implementations (the real one; the simulated one of the tests), mappings, and the
-//! translation of what an operating system says into this crate's errors. Knows nothing of what the bytes mean.
+//! Owns the [`Disk`] trait with its two implementations (the real one; the simulated one of the tests), mappings, the two
+//! frames that every file stands in (envelope and sections), and the translation of what an operating system says into this
+//! crate's errors. Knows nothing of what the bytes mean.
 //!
 //! What everything above builds on (Linux, a local file system):
 //! - bytes of a file survive a power loss only after [`File::sync`] of that file returned `Ok`;
@@ -11,18 +12,30 @@
 //! - `rename` within one folder is atomic: either name, never both, never none;
 //! - a `sync` that failed says nothing about what is on the disk, then or later.
 
+mod envelope;
 mod fault;
+mod format;
 mod map;
 mod real;
+mod sections;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 #[allow(unused_imports, reason = "the durable store is its user")]
-pub(crate) use fault::fault;
+pub(crate) use envelope::{
+    Named, TMP, publish, read_envelope, read_named_envelope, temporary, write_envelope,
+};
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use fault::{damaged, fault, newer};
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use map::{Cells, Map, Rows};
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use real::RealDisk;
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use sections::SectionsFile;
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use writer::SectionsWriter;
 
 use std::io;
 use std::path::Path;
