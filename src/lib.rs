@@ -1,5 +1,7 @@
 //! An in-process vector index that can prove it equals your Postgres.
 
+#[allow(dead_code, reason = "the engine is its user")]
+mod block;
 #[cfg(feature = "server")]
 pub mod cli;
 mod codes;

@@ -20,6 +20,8 @@
 use super::rotation::Rotation;
 use crate::config::Metric;
 use crate::kernels::Kernels;
+use crate::limits;
+use serde::{Deserialize, Serialize};
 
 /// Codes are padded to a multiple of this many bytes.
 const STRIDE_BYTES: usize = 32;
@@ -36,11 +38,24 @@ const CENTER_MOVED_MAX: f32 = 0.1;
 /// Standard deviations that two estimates may be apart and still be in the wrong order.
 const MARGIN_DEVIATIONS: f32 = 6.0;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
+/// What a code stands for; see the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
     Unit,
     Euclid,
     Inner,
+}
+
+/// All that makes a codec what it is. The rotation follows from `dim`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CodecParts<'a> {
+    pub(crate) form: Form,
+    pub(crate) cosine: bool,
+    pub(crate) dim: usize,
+    pub(crate) scale: f32,
+    /// Rotated; empty when rows are not centred.
+    pub(crate) center: &'a [f32],
 }
 
 /// The numbers that turn rows into codes. Fixed for the life of a [`super::CodeTable`].
@@ -124,12 +139,54 @@ impl Codec {
             };
         if centred {
             codec.center = sum.iter().map(|s| (s / rows) as f32).collect();
-            codec.center_sq = mean_energy as f32;
+            codec.center_sq = square(&codec.center);
             if codec.form == Form::Unit {
                 codec.form = Form::Euclid;
             }
         }
         codec
+    }
+
+    /// What a file keeps of it.
+    pub(crate) fn parts(&self) -> CodecParts<'_> {
+        CodecParts {
+            form: self.form,
+            cosine: self.cosine,
+            dim: self.dim,
+            scale: self.scale,
+            center: &self.center,
+        }
+    }
+
+    /// The codec that these are the parts of, bit by bit. `None` when no codec has such parts.
+    pub(crate) fn of_parts(parts: CodecParts<'_>) -> Option<Self> {
+        let CodecParts { form, cosine, dim, scale, center } = parts;
+        let has_form = match form {
+            Form::Unit => cosine && center.is_empty(),
+            Form::Euclid => true,
+            Form::Inner => !cosine,
+        };
+        let fits = (1..=limits::DIM_MAX).contains(&dim) && (center.is_empty() || center.len() == dim);
+        let center_sq = square(center);
+        // A square that is finite has finite elements.
+        let is_finite = scale.is_normal() && scale > 0.0 && center_sq.is_finite();
+        (has_form && fits && is_finite).then(|| Self {
+            form,
+            cosine,
+            dim,
+            rotation: Rotation::new(dim),
+            center: center.to_vec(),
+            center_sq,
+            scale,
+        })
+    }
+
+    /// Whether both make the same code of every vector.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let bits = |c: &Self| c.center.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let rest = |c: &Self| (c.form, c.cosine, c.dim, c.scale.to_bits());
+        rest(self) == rest(other) && bits(self) == bits(other)
     }
 
     /// Whether this codec, trained on more rows, is worth encoding all rows anew: another form, or a centre that is
@@ -251,6 +308,11 @@ impl Codec {
         }
         self.rotation.apply(out);
     }
+}
+
+/// The squared length of `v`, the same whether the centre was trained or read.
+fn square(v: &[f32]) -> f32 {
+    v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() as f32
 }
 
 /// Units of a code for a row as wide as `v`; any positive number for a zero row.

@@ -12,6 +12,7 @@ mod table;
 mod tests;
 mod vectors;
 
-pub(crate) use codec::{Codec, QueryCode};
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use codec::{Codec, CodecParts, Form, QueryCode, Terms};
 pub(crate) use table::{BATCH, CodeTable};
 pub(crate) use vectors::{Exact, VectorTable};

@@ -16,6 +16,9 @@ const _: () = assert!(BATCH > 2 * crate::limits::M_MAX);
 /// Stands in for the code of a slot that has none: a link may lead to a row that is younger than this table.
 static NO_CODE: [u8; crate::limits::DIM_MAX] = [128; crate::limits::DIM_MAX];
 
+/// Elements of a row's terms.
+pub(super) const TERMS: usize = 2;
+
 #[derive(Clone)]
 pub(crate) struct CodeTable {
     codec: Arc<Codec>,
@@ -40,11 +43,61 @@ impl CodeTable {
 
     /// The same table with one more, empty block of `capacity` slots.
     pub(crate) fn with_block(&self, capacity: usize) -> Result<Self> {
-        let codes = Rows::new(self.codec.stride(), capacity)?;
-        let terms = if self.codec.has_terms() { Some(Rows::new(2, capacity)?) } else { None };
         let mut table = self.clone();
-        table.blocks.push(Arc::new(CodeBlock { codes, terms }));
+        table.blocks.push(Arc::new(self.block(capacity)?));
         Ok(table)
+    }
+
+    /// The same table with one more block: rows of a file, to which nothing can be pushed.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_mapped_block(&self, codes: Rows<u8>, terms: Option<Rows<f32>>) -> Result<Self> {
+        let mut table = self.clone();
+        table.blocks.push(Arc::new(self.mapped(codes, terms)?));
+        Ok(table)
+    }
+
+    /// The same table with other rows in block `block`: the codes that stand there now, elsewhere in memory.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_replaced_block(
+        &self,
+        block: usize,
+        codes: Rows<u8>,
+        terms: Option<Rows<f32>>,
+    ) -> Result<Self> {
+        let mut table = self.clone();
+        let place =
+            table.blocks.get_mut(block).ok_or_else(|| unfit("it replaces a block that is not there"))?;
+        *place = Arc::new(self.mapped(codes, terms)?);
+        Ok(table)
+    }
+
+    /// The same table with one more block that has no slots: one that was dropped.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_empty_block(&self) -> Result<Self> {
+        self.with_block(0)
+    }
+
+    /// The same table without the slots of block `block`.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_dropped_block(&self, block: usize) -> Result<Self> {
+        let mut table = self.clone();
+        let place = table.blocks.get_mut(block).ok_or_else(|| unfit("it drops a block that is not there"))?;
+        *place = Arc::new(self.block(0)?);
+        Ok(table)
+    }
+
+    fn block(&self, capacity: usize) -> Result<CodeBlock> {
+        let codes = Rows::new(self.codec.stride(), capacity)?;
+        let terms = if self.codec.has_terms() { Some(Rows::new(TERMS, capacity)?) } else { None };
+        Ok(CodeBlock { codes, terms })
+    }
+
+    fn mapped(&self, codes: Rows<u8>, terms: Option<Rows<f32>>) -> Result<CodeBlock> {
+        let terms_fit = terms.as_ref().is_none_or(|t| t.stride() == TERMS && t.len() == codes.len());
+        if codes.stride() != self.codec.stride() || terms.is_some() != self.codec.has_terms() || !terms_fit {
+            return Err(unfit("it is of another codec"));
+        }
+        Ok(CodeBlock { codes, terms })
     }
 
     /// Blocks, full ones and the last.
@@ -127,6 +180,19 @@ impl CodeTable {
         self.blocks.get(slot.block().index())?.codes.get(slot.index())
     }
 
+    /// The bytes of the code of `slot`, for a file.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn code_of(&self, slot: Slot) -> Option<&[u8]> {
+        self.code(slot)
+    }
+
+    /// The terms of `slot`; [`Terms::NONE`] where the codec has none. `None` when the slot has no code.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn terms_of(&self, slot: Slot) -> Option<Terms> {
+        let block = self.blocks.get(slot.block().index())?;
+        block.codes.get(slot.index()).map(|_| block.terms_of(slot.index()))
+    }
+
     /// Bytes of all codes and terms.
     pub(crate) fn bytes(&self) -> usize {
         self.blocks.iter().map(|b| b.codes.bytes() + b.terms.as_ref().map_or(0, Rows::bytes)).sum()
@@ -141,4 +207,8 @@ impl CodeBlock {
             _ => Terms::NONE,
         }
     }
+}
+
+fn unfit(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("a block of codes does not fit: {what}; please report this"))
 }

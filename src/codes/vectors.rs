@@ -26,6 +26,39 @@ impl VectorTable {
         Ok(table)
     }
 
+    /// The same table with one more block: rows of a file, to which nothing can be pushed.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_mapped_block(&self, rows: Arc<Rows<f32>>) -> Result<Self> {
+        let mut table = self.clone();
+        table.blocks.push(self.fitting(rows)?);
+        Ok(table)
+    }
+
+    /// The same table with other rows in block `block`: the vectors that stand there now, elsewhere in memory.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_replaced_block(&self, block: usize, rows: Arc<Rows<f32>>) -> Result<Self> {
+        let mut table = self.clone();
+        let place = table.blocks.get_mut(block).ok_or_else(unfit)?;
+        *place = self.fitting(rows)?;
+        Ok(table)
+    }
+
+    /// The same table with one more block that has no slots: one that was dropped.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_empty_block(&self) -> Result<Self> {
+        self.with_block(0)
+    }
+
+    /// The same table without the slots of block `block`.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn with_dropped_block(&self, block: usize) -> Result<Self> {
+        self.with_replaced_block(block, Arc::new(Rows::new(self.dim, 0)?))
+    }
+
+    fn fitting(&self, rows: Arc<Rows<f32>>) -> Result<Arc<Rows<f32>>> {
+        if rows.stride() == self.dim { Ok(rows) } else { Err(unfit()) }
+    }
+
     /// Appends `x` (or zeros, for a row that has no vector yet) to a block.
     pub(crate) fn push(&self, block: BlockId, x: Option<&[f32]>) -> Result<Slot> {
         let full = || Error::new(ErrorKind::Internal, "a row was pushed to a full block; please report this");
@@ -79,6 +112,10 @@ impl VectorTable {
     pub(crate) fn bytes(&self) -> usize {
         self.blocks.iter().map(|b| b.bytes()).sum()
     }
+}
+
+fn unfit() -> Error {
+    Error::new(ErrorKind::Internal, "a block of vectors does not fit its table; please report this")
 }
 
 /// Exact distances to one query, equal to what pgvector returns.

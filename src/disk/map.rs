@@ -235,6 +235,11 @@ impl<T: Plain> Rows<T> {
         self.len.load(Ordering::Acquire)
     }
 
+    /// Elements of a row.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// Rows that fit.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity

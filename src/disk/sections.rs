@@ -180,6 +180,12 @@ impl SectionsFile {
         self.sections.get(i).cloned().unwrap_or(0..0)
     }
 
+    /// Where section `i` starts: [`Self::section`] for the hot path.
+    #[inline]
+    pub(crate) fn section_start(&self, i: usize) -> usize {
+        self.sections.get(i).map_or(0, |section| section.start)
+    }
+
     /// How many pieces.
     pub(crate) fn pieces(&self) -> usize {
         self.pieces

@@ -4,7 +4,8 @@ use crate::ids::{BLOCK_SLOTS, BlockId, Slot};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
-const WORDS: usize = BLOCK_SLOTS / 64;
+/// Words of a block.
+pub(crate) const WORDS: usize = BLOCK_SLOTS / 64;
 
 /// The slots of one block.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,6 +62,24 @@ impl SlotBits {
             blocks[block].set(slot.index(), true);
         }
         Self { blocks: blocks.into_iter().map(Arc::new).collect(), len: roaring.len() as usize }
+    }
+
+    /// The set whose blocks have these words, in order.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn of_words(blocks: impl Iterator<Item = [u64; WORDS]>) -> Self {
+        Self::of_blocks(blocks.map(|words| Arc::new(BlockBits(Box::new(words)))).collect())
+    }
+
+    /// The bits of block `block`, the lowest slot in the lowest bit of the first word.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn words(&self, block: usize) -> Option<&[u64; WORDS]> {
+        self.blocks.get(block).map(|bits| &*bits.0)
+    }
+
+    /// Blocks, up to the last that ever held a slot.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn blocks_len(&self) -> usize {
+        self.blocks.len()
     }
 
     /// How many slots.

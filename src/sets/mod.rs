@@ -5,4 +5,5 @@
 
 mod bits;
 
-pub(crate) use bits::{BlockBits, SlotBits};
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use bits::{BlockBits, SlotBits, WORDS};
