@@ -19,6 +19,8 @@ pub mod limits;
 mod metrics;
 mod record;
 mod sets;
+#[allow(dead_code, unused_imports, reason = "the engine is its user")]
+mod wal;
 
 pub use config::{GraphKind, Metric, Options, Schema};
 pub use engine::{
