@@ -13,6 +13,7 @@
 
 mod fault;
 mod map;
+mod planted;
 mod real;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ mod tests;
 pub(crate) use fault::fault;
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use map::{Cells, Map, Rows};
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use planted::{Bug, planted};
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use real::RealDisk;
 
