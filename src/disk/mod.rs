@@ -16,6 +16,8 @@ mod map;
 mod planted;
 mod real;
 #[cfg(test)]
+pub(crate) mod sim;
+#[cfg(test)]
 mod tests;
 
 #[allow(unused_imports, reason = "the durable store is its user")]

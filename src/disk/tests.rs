@@ -1,5 +1,7 @@
 //! What areas promise: rows read as written, published whole, refused when they cannot fit.
 
+mod conformance;
+
 use super::{Cells, Rows};
 use std::sync::atomic::{AtomicBool, Ordering};
 
