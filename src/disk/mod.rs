@@ -16,8 +16,11 @@ mod envelope;
 mod fault;
 mod format;
 mod map;
+mod planted;
 mod real;
 mod sections;
+#[cfg(test)]
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,6 +33,8 @@ pub(crate) use envelope::{
 pub(crate) use fault::{damaged, fault, newer};
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use map::{Cells, Map, Rows};
+#[allow(unused_imports, reason = "the durable store is its user")]
+pub(crate) use planted::{Bug, planted};
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use real::RealDisk;
 #[allow(unused_imports, reason = "the durable store is its user")]

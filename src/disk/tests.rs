@@ -1,6 +1,6 @@
 //! What areas promise: rows read as written, published whole, refused when they cannot fit.
 
-mod frames;
+mod conformance;
 
 use super::{Cells, Rows};
 use std::sync::atomic::{AtomicBool, Ordering};
