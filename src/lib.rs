@@ -16,6 +16,8 @@ mod ids;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
+#[allow(dead_code, reason = "the engine is its user")]
+mod manifest;
 mod metrics;
 mod record;
 mod sets;

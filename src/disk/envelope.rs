@@ -24,20 +24,20 @@ pub(crate) struct Named {
     /// Bytes of the file.
     pub(crate) len: u64,
     /// Its last 16 bytes, XXH3-128.
-    #[serde(with = "hex")]
+    #[serde(with = "check_hex")]
     pub(crate) check: u128,
 }
 
-/// JSON numbers do not hold 128 bits.
-mod hex {
+/// A check in JSON, whose numbers do not hold 128 bits.
+pub(crate) mod check_hex {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(check: &u128, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(check: &u128, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{check:032x}"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
         let text = String::deserialize(from)?;
         let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let number = u128::from_str_radix(&text, 16).ok().filter(|_| is_hex);

@@ -27,7 +27,7 @@ mod writer;
 
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use envelope::{
-    Named, TMP, publish, read_envelope, read_named_envelope, temporary, write_envelope,
+    Named, TMP, check_hex, publish, read_envelope, read_named_envelope, temporary, write_envelope,
 };
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use fault::{damaged, fault, newer};

@@ -1,0 +1,83 @@
+//! Every file name of a store but the log's, made and parsed in one place.
+//!
+//! Invariant: a name is ours only if making it from what was parsed gives the same name; all others are left alone.
+
+use crate::ids::{BlockId, Seq};
+
+/// Written once, when the store is made.
+pub(crate) const IDENT: &str = "IDENT";
+
+/// Where the log stands; its owner names and removes what is in it.
+pub(crate) const WAL: &str = "wal";
+
+/// The manifest of number `number`.
+pub(crate) fn manifest_name(number: u64) -> String {
+    format!("manifest-{number:016x}")
+}
+
+/// The number of a manifest; `None` for any other name.
+pub(crate) fn manifest_number(name: &str) -> Option<u64> {
+    let number = u64::from_str_radix(name.strip_prefix("manifest-")?, 16).ok()?;
+    (manifest_name(number) == name).then_some(number)
+}
+
+/// The folder of a collection. Names are reused after a drop; numbers are not.
+pub(crate) fn collection_folder(number: u32) -> String {
+    format!("c{number:08x}")
+}
+
+/// The number of a collection's folder, which ends with `/` in a list; `None` for any other name.
+pub(crate) fn collection_number(name: &str) -> Option<u32> {
+    let name = name.strip_suffix('/')?;
+    let number = u32::from_str_radix(name.strip_prefix('c')?, 16).ok()?;
+    (collection_folder(number) == name).then_some(number)
+}
+
+/// A file in the folder of a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// The rows of a sealed block.
+    Rows(BlockId),
+    /// Its codes, by the codec of this generation.
+    Codes(BlockId, u32),
+    /// The rows of the block that was growing.
+    HeadRows(Seq),
+    HeadCodes(Seq),
+    Links(Seq),
+    Sets(Seq),
+}
+
+impl Name {
+    /// `None` for a name that is not ours.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (stem, extension) = text.split_once('.').unwrap_or((text, ""));
+        let mut parts = stem.split('-');
+        let kind = parts.next()?;
+        let number = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let codec = parts.next().map(|digits| u32::from_str_radix(digits, 16));
+        let block = || u16::try_from(number).ok().map(BlockId);
+        let name = match (kind, extension, codec) {
+            ("block", "rows", None) => Self::Rows(block()?),
+            ("block", "codes", Some(codec)) => Self::Codes(block()?, codec.ok()?),
+            ("head", "rows", None) => Self::HeadRows(Seq(number)),
+            ("head", "codes", None) => Self::HeadCodes(Seq(number)),
+            ("links", "", None) => Self::Links(Seq(number)),
+            ("sets", "", None) => Self::Sets(Seq(number)),
+            _ => return None,
+        };
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rows(BlockId(block)) => write!(f, "block-{block:04x}.rows"),
+            Self::Codes(BlockId(block), codec) => write!(f, "block-{block:04x}-{codec:08x}.codes"),
+            Self::HeadRows(Seq(seq)) => write!(f, "head-{seq:016x}.rows"),
+            Self::HeadCodes(Seq(seq)) => write!(f, "head-{seq:016x}.codes"),
+            Self::Links(Seq(seq)) => write!(f, "links-{seq:016x}"),
+            Self::Sets(Seq(seq)) => write!(f, "sets-{seq:016x}"),
+        }
+    }
+}
