@@ -68,7 +68,7 @@ macro_rules! named {
         }
     )*};
 }
-named!(Metric "metric", GraphKind "graph");
+named!(Metric "metric", GraphKind "graph", Durability "durability", Io "io");
 
 /// What a collection is. Fixed when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,8 +150,39 @@ impl Schema {
     }
 }
 
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the operating system has it: a killed process loses nothing, a power loss what came in the last
+    /// [`Options::flush_ms`].
+    Buffered,
+    /// When the disk has it.
+    Durable,
+}
+
+impl Durability {
+    const NAMES: [(Self, &str); 2] = [(Self::Buffered, "buffered"), (Self::Durable, "durable")];
+}
+
+/// How sealed files are brought into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Io {
+    /// As pages of the files: opening takes milliseconds, and the operating system gives memory back under pressure. A
+    /// disk that fails under a page, or another program that truncates a file, ends the process with SIGBUS.
+    Mmap,
+    /// Read in whole: opening takes the time of reading, and nothing that happens to the files later can do harm.
+    Heap,
+}
+
+impl Io {
+    const NAMES: [(Self, &str); 2] = [(Self::Mmap, "mmap"), (Self::Heap, "heap")];
+}
+
 /// How the store may use the machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Threads that link one upsert of many rows, the caller's among them. Default: 1, because the threads are the
@@ -159,32 +190,90 @@ pub struct Options {
     pub build_threads: usize,
     /// Memory for evaluated filters of one collection, in bytes. Default: 32 MiB.
     pub filter_cache_bytes: usize,
+    /// When a write is acknowledged. Default: `durable`. `buffered` is for rows that can be had again.
+    pub durability: Durability,
+    /// How long a `buffered` write may wait for the disk, in milliseconds. Default: 100.
+    pub flush_ms: u64,
+    /// How files are brought into memory. Default: `mmap`. `heap` where others can write to the folder.
+    pub io: Io,
+    /// Share of one core that background work may take, 0.01 to 1. Default: 0.5. Linking new rows does not count:
+    /// writes wait for it.
+    pub background_cpu: f64,
+    /// Rows that may wait to be linked before writers help with it. Every search compares them. Default: 1,024.
+    pub tail_rows_max: usize,
+    /// Rows after which links are written anew, so that a start after a kill need not link them again. Default: 65,536.
+    pub checkpoint_rows: usize,
+    /// The same in seconds, if anything has changed. Default: 300.
+    pub checkpoint_seconds: u64,
+    /// Bytes that stay free on the disk: below, upserts fail and everything else goes on. Default: 256 MiB.
+    pub disk_reserve_bytes: u64,
+    /// Bytes that opening verifies at most; what is beyond is verified when it is first used, or in the background.
+    /// Default: 16 MiB.
+    pub verify_open_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { build_threads: 1, filter_cache_bytes: 32 << 20 }
+        Self {
+            build_threads: 1,
+            filter_cache_bytes: 32 << 20,
+            durability: Durability::Durable,
+            flush_ms: 100,
+            io: Io::Mmap,
+            background_cpu: 0.5,
+            tail_rows_max: 1_024,
+            checkpoint_rows: 65_536,
+            checkpoint_seconds: 300,
+            disk_reserve_bytes: 256 << 20,
+            verify_open_bytes: 16 << 20,
+        }
     }
 }
 
-impl Options {
-    /// Sets [`Options::build_threads`].
-    #[must_use]
-    pub fn build_threads(mut self, threads: usize) -> Self {
-        self.build_threads = threads;
-        self
-    }
+macro_rules! setters {
+    ($($name:ident: $type:ty),*) => {$(
+        #[doc = concat!("Sets [`Options::", stringify!($name), "`].")]
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name;
+            self
+        }
+    )*};
+}
 
-    /// Sets [`Options::filter_cache_bytes`].
-    #[must_use]
-    pub fn filter_cache_bytes(mut self, bytes: usize) -> Self {
-        self.filter_cache_bytes = bytes;
-        self
+impl Options {
+    setters! {
+        build_threads: usize,
+        filter_cache_bytes: usize,
+        durability: Durability,
+        flush_ms: u64,
+        io: Io,
+        background_cpu: f64,
+        tail_rows_max: usize,
+        checkpoint_rows: usize,
+        checkpoint_seconds: u64,
+        disk_reserve_bytes: u64,
+        verify_open_bytes: u64
     }
 
     /// Refuses what cannot work, with the reason.
     pub(crate) fn validate(&self) -> Result<()> {
-        within("build_threads", self.build_threads, 1, limits::BUILD_THREADS_MAX, "use the number of cores")
+        within("build_threads", self.build_threads, 1, limits::BUILD_THREADS_MAX, "use the number of cores")?;
+        within(
+            "tail_rows_max",
+            self.tail_rows_max,
+            1,
+            limits::TAIL_ROWS_MAX,
+            "1,024 costs a search microseconds",
+        )?;
+        within("checkpoint_rows", self.checkpoint_rows, 1, usize::MAX, "65,536 is the default")?;
+        if !(0.01..=1.0).contains(&self.background_cpu) {
+            return Err(Error::invalid(format!(
+                "background_cpu is {}; it must be 0.01 to 1: it is a share of one core",
+                self.background_cpu
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -42,3 +42,5 @@ pub const EF_CONSTRUCTION_MAX: usize = 4_096;
 pub const BUILD_THREADS_MAX: usize = 256;
 /// Bytes of full-precision rows in one block: 256 MiB. Wide vectors get blocks of fewer than 65,536 slots.
 pub const BLOCK_BYTES_MAX: usize = 256 << 20;
+/// Rows that may wait to be linked.
+pub const TAIL_ROWS_MAX: usize = 65_536;

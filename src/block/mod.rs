@@ -12,13 +12,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use codes::{CodesAt, CodesFile, write_codes};
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use format::{CodesHead, RowsHead};
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use quarantine::quarantine;
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use rows::{RowSource, RowsFile, write_rows};
 
 use crate::disk::{Disk, Named, SectionsFile, SectionsWriter, damaged, publish, temporary};

@@ -214,3 +214,10 @@ impl RowsFile {
         (end <= section.end).then_some(start..end)
     }
 }
+
+impl crate::codes::Sound for RowsFile {
+    #[inline]
+    fn is_sound(&self, row: usize) -> bool {
+        self.vector_is_sound(row)
+    }
+}

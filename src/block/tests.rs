@@ -229,10 +229,10 @@ fn table(metric: Metric, trained: bool) -> CodeTable {
     let sample = made.0.iter().map(Vec::as_slice);
     let codec = if trained { Codec::trained(metric, DIM, sample) } else { Codec::untrained(metric, DIM) };
     let mut table = CodeTable::new(codec);
-    for rows in [0..10, 10..ROWS] {
+    for (block, rows) in [0..10, 10..ROWS].into_iter().enumerate() {
         table = table.with_block(rows.len()).unwrap();
         for row in rows {
-            table.push(BlockId(0), made.vector(row), &mut Vec::new()).unwrap();
+            table.push(BlockId(block as u16), made.vector(row), &mut Vec::new()).unwrap();
         }
     }
     table
@@ -335,7 +335,7 @@ fn tables_take_mapped_blocks_and_know_that_they_are_full() {
     write_rows(&disk, "c/r", HEAD, &made, &|_| {}).unwrap();
     let file = RowsFile::open(&disk, "c/r", Mapping::Shared, None).unwrap();
     let vectors =
-        VectorTable::new(DIM).with_empty_block().unwrap().with_mapped_block(file.vectors()).unwrap();
+        VectorTable::new(DIM).with_empty_block().unwrap().with_mapped_block(file.vectors(), None).unwrap();
     assert!(vectors.next_slot().index() == 0 && vectors.push(BlockId(1), None).is_err());
     assert_eq!((vectors.blocks(), vectors.rows_in(0), vectors.rows_in(1)), (2, 0, ROWS));
     assert_eq!(vectors.get(Slot::new(BlockId(1), 3)), Some(&made.0[3][..]));
@@ -343,10 +343,10 @@ fn tables_take_mapped_blocks_and_know_that_they_are_full() {
     assert_eq!(grown.push(BlockId(2), Some(&made.0[0])).unwrap(), Slot::new(BlockId(2), 0));
     let back = grown.with_dropped_block(1).unwrap();
     assert!(back.get(Slot::new(BlockId(1), 3)).is_none() && back.get(Slot::new(BlockId(2), 0)).is_some());
-    let again = back.with_replaced_block(1, file.vectors()).unwrap();
+    let again = back.with_replaced_block(1, file.vectors(), None).unwrap();
     assert_eq!(again.get(Slot::new(BlockId(1), 3)), vectors.get(Slot::new(BlockId(1), 3)));
-    assert!(again.with_replaced_block(3, file.vectors()).is_err());
-    assert!(VectorTable::new(DIM + 1).with_mapped_block(file.vectors()).is_err());
+    assert!(again.with_replaced_block(3, file.vectors(), None).is_err());
+    assert!(VectorTable::new(DIM + 1).with_mapped_block(file.vectors(), None).is_err());
 
     let table = table(Metric::Dot, true);
     write_codes(&disk, "c/c", codes_at(ROWS - 10), &table, &|_| {}).unwrap();
@@ -355,7 +355,7 @@ fn tables_take_mapped_blocks_and_know_that_they_are_full() {
     let replaced = table.with_replaced_block(1, parts().0, parts().1).unwrap();
     let slot = Slot::new(BlockId(1), 77);
     assert_eq!(replaced.code_of(slot), table.code_of(slot));
-    assert!(replaced.push(None, &mut Vec::new()).is_err());
+    assert!(replaced.push(BlockId(0), None, &mut Vec::new()).is_err());
     assert!(replaced.with_dropped_block(1).unwrap().code_of(slot).is_none());
     assert!(table.with_mapped_block(parts().0, None).is_err());
     assert!(table.with_replaced_block(2, parts().0, parts().1).is_err());

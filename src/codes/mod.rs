@@ -15,4 +15,4 @@ mod vectors;
 #[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use codec::{Codec, CodecParts, Form, QueryCode, Terms};
 pub(crate) use table::{BATCH, CodeTable};
-pub(crate) use vectors::{Exact, VectorTable};
+pub(crate) use vectors::{Exact, Sound, VectorTable};

@@ -49,15 +49,33 @@ impl CodeTable {
     }
 
     /// The same table with one more block: rows of a file, to which nothing can be pushed.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn with_mapped_block(&self, codes: Rows<u8>, terms: Option<Rows<f32>>) -> Result<Self> {
         let mut table = self.clone();
         table.blocks.push(Arc::new(self.mapped(codes, terms)?));
         Ok(table)
     }
 
+    /// The same table with one more block of `capacity` slots, the first of which hold copies of `codes`.
+    pub(crate) fn with_copied_block(
+        &self,
+        capacity: usize,
+        codes: &Rows<u8>,
+        terms: Option<&Rows<f32>>,
+    ) -> Result<Self> {
+        let table = self.with_block(capacity)?;
+        let block = table.blocks.last().ok_or_else(|| unfit("it is not there"))?;
+        for row in 0..codes.len() {
+            if let (Some(to), Some(from)) = (&block.terms, terms.and_then(|t| t.get(row))) {
+                to.push(|to| to.copy_from_slice(from)).ok_or_else(|| unfit("it is full"))?;
+            }
+            let from = codes.get(row).filter(|c| c.len() == self.codec.stride());
+            let from = from.ok_or_else(|| unfit("it is of another codec"))?;
+            block.codes.push(|to| to.copy_from_slice(from)).ok_or_else(|| unfit("it is full"))?;
+        }
+        Ok(table)
+    }
+
     /// The same table with other rows in block `block`: the codes that stand there now, elsewhere in memory.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn with_replaced_block(
         &self,
         block: usize,
@@ -72,13 +90,11 @@ impl CodeTable {
     }
 
     /// The same table with one more block that has no slots: one that was dropped.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn with_empty_block(&self) -> Result<Self> {
         self.with_block(0)
     }
 
     /// The same table without the slots of block `block`.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn with_dropped_block(&self, block: usize) -> Result<Self> {
         let mut table = self.clone();
         let place = table.blocks.get_mut(block).ok_or_else(|| unfit("it drops a block that is not there"))?;
@@ -181,13 +197,11 @@ impl CodeTable {
     }
 
     /// The bytes of the code of `slot`, for a file.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn code_of(&self, slot: Slot) -> Option<&[u8]> {
         self.code(slot)
     }
 
     /// The terms of `slot`; [`Terms::NONE`] where the codec has none. `None` when the slot has no code.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn terms_of(&self, slot: Slot) -> Option<Terms> {
         let block = self.blocks.get(slot.block().index())?;
         block.codes.get(slot.index()).map(|_| block.terms_of(slot.index()))

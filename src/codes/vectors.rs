@@ -11,7 +11,25 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct VectorTable {
     dim: usize,
-    blocks: Vec<Arc<Rows<f32>>>,
+    blocks: Vec<VectorBlock>,
+}
+
+#[derive(Clone)]
+struct VectorBlock {
+    rows: Arc<Rows<f32>>,
+    /// Asked before a row is used, where the rows stand in a file that was not read yet.
+    guard: Option<Arc<dyn Sound>>,
+}
+
+/// Knows which rows of a block are as they were written.
+pub(crate) trait Sound: Send + Sync {
+    fn is_sound(&self, row: usize) -> bool;
+}
+
+impl VectorBlock {
+    fn new(rows: Rows<f32>) -> Self {
+        Self { rows: Arc::new(rows), guard: None }
+    }
 }
 
 impl VectorTable {
@@ -22,47 +40,52 @@ impl VectorTable {
     /// The same table with one more, empty block of `capacity` slots.
     pub(crate) fn with_block(&self, capacity: usize) -> Result<Self> {
         let mut table = self.clone();
-        table.blocks.push(Arc::new(Rows::new(self.dim, capacity)?));
+        table.blocks.push(VectorBlock::new(Rows::new(self.dim, capacity)?));
         Ok(table)
     }
 
     /// The same table with one more block: rows of a file, to which nothing can be pushed.
-    #[allow(dead_code, reason = "the durable store is its user")]
-    pub(crate) fn with_mapped_block(&self, rows: Arc<Rows<f32>>) -> Result<Self> {
+    pub(crate) fn with_mapped_block(
+        &self,
+        rows: Arc<Rows<f32>>,
+        guard: Option<Arc<dyn Sound>>,
+    ) -> Result<Self> {
         let mut table = self.clone();
-        table.blocks.push(self.fitting(rows)?);
+        table.blocks.push(self.fitting(rows, guard)?);
         Ok(table)
     }
 
     /// The same table with other rows in block `block`: the vectors that stand there now, elsewhere in memory.
-    #[allow(dead_code, reason = "the durable store is its user")]
-    pub(crate) fn with_replaced_block(&self, block: usize, rows: Arc<Rows<f32>>) -> Result<Self> {
+    pub(crate) fn with_replaced_block(
+        &self,
+        block: usize,
+        rows: Arc<Rows<f32>>,
+        guard: Option<Arc<dyn Sound>>,
+    ) -> Result<Self> {
         let mut table = self.clone();
         let place = table.blocks.get_mut(block).ok_or_else(unfit)?;
-        *place = self.fitting(rows)?;
+        *place = self.fitting(rows, guard)?;
         Ok(table)
     }
 
     /// The same table with one more block that has no slots: one that was dropped.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn with_empty_block(&self) -> Result<Self> {
         self.with_block(0)
     }
 
     /// The same table without the slots of block `block`.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn with_dropped_block(&self, block: usize) -> Result<Self> {
-        self.with_replaced_block(block, Arc::new(Rows::new(self.dim, 0)?))
+        self.with_replaced_block(block, Arc::new(Rows::new(self.dim, 0)?), None)
     }
 
-    fn fitting(&self, rows: Arc<Rows<f32>>) -> Result<Arc<Rows<f32>>> {
-        if rows.stride() == self.dim { Ok(rows) } else { Err(unfit()) }
+    fn fitting(&self, rows: Arc<Rows<f32>>, guard: Option<Arc<dyn Sound>>) -> Result<VectorBlock> {
+        if rows.stride() == self.dim { Ok(VectorBlock { rows, guard }) } else { Err(unfit()) }
     }
 
     /// Appends `x` (or zeros, for a row that has no vector yet) to a block.
     pub(crate) fn push(&self, block: BlockId, x: Option<&[f32]>) -> Result<Slot> {
         let full = || Error::new(ErrorKind::Internal, "a row was pushed to a full block; please report this");
-        let rows = self.blocks.get(block.index()).ok_or_else(full)?;
+        let rows = &self.blocks.get(block.index()).ok_or_else(full)?.rows;
         let write = |row: &mut [f32]| {
             if let Some(x) = x {
                 row.copy_from_slice(x);
@@ -72,9 +95,15 @@ impl VectorTable {
         Ok(Slot::new(block, index as u16))
     }
 
+    /// The vector of a row; `None` if there is no such row, or it is damaged.
     #[inline(always)]
     pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
-        self.blocks.get(slot.block().index())?.get(slot.index())
+        let block = self.blocks.get(slot.block().index())?;
+        let row = block.rows.get(slot.index())?;
+        match &block.guard {
+            Some(guard) if !guard.is_sound(slot.index()) => None,
+            _ => Some(row),
+        }
     }
 
     /// Blocks, full ones and the last.
@@ -84,33 +113,47 @@ impl VectorTable {
 
     /// Rows in all blocks.
     pub(crate) fn rows(&self) -> usize {
-        self.blocks.iter().map(|b| b.len()).sum()
+        self.blocks.iter().map(|b| b.rows.len()).sum()
     }
 
     /// Slots of block `block`.
     pub(crate) fn capacity_of(&self, block: usize) -> usize {
-        self.blocks.get(block).map_or(0, |b| b.capacity())
+        self.blocks.get(block).map_or(0, |b| b.rows.capacity())
     }
 
     /// Where the next row goes: behind the last one, or in the block after, which may not be there yet.
     pub(crate) fn next_slot(&self) -> Slot {
-        let used = self.blocks.iter().rposition(|b| b.len() > 0);
-        if let Some(last) = used.filter(|at| self.blocks[*at].len() < self.blocks[*at].capacity()) {
-            return Slot((last as u32) << 16 | self.blocks[last].len() as u32);
+        let used = self.blocks.iter().rposition(|b| b.rows.len() > 0);
+        if let Some(last) = used {
+            let rows = &self.blocks[last].rows;
+            if rows.len() < rows.capacity() {
+                return Slot((last as u32) << 16 | rows.len() as u32);
+            }
         }
         let from = used.map_or(0, |at| at + 1);
         // A block without room is one that was given back.
-        let empty = self.blocks[from..].iter().position(|b| b.capacity() > 0);
+        let empty = self.blocks[from..].iter().position(|b| b.rows.capacity() > 0);
         Slot((empty.map_or(self.blocks.len(), |at| from + at) as u32) << 16)
+    }
+
+    /// Whether `slot` was given out: it has a row, or its block was given back.
+    pub(crate) fn holds(&self, slot: Slot) -> bool {
+        let block = self.blocks.get(slot.block().index());
+        block.is_some_and(|b| b.rows.capacity() == 0 || slot.index() < b.rows.len())
+    }
+
+    /// Whether `slot` has a row, damaged or not.
+    pub(crate) fn is_written(&self, slot: Slot) -> bool {
+        self.blocks.get(slot.block().index()).is_some_and(|b| slot.index() < b.rows.len())
     }
 
     /// Rows in block `block`.
     pub(crate) fn rows_in(&self, block: usize) -> usize {
-        self.blocks.get(block).map_or(0, |b| b.len())
+        self.blocks.get(block).map_or(0, |b| b.rows.len())
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.blocks.iter().map(|b| b.bytes()).sum()
+        self.blocks.iter().map(|b| b.rows.bytes()).sum()
     }
 }
 

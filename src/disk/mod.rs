@@ -25,21 +25,14 @@ pub(crate) mod sim;
 mod tests;
 mod writer;
 
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use envelope::{
     Named, TMP, check_hex, publish, read_envelope, read_named_envelope, temporary, write_envelope,
 };
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use fault::{damaged, fault, newer};
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use map::{Cells, Map, Rows};
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use planted::{Bug, planted};
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use real::RealDisk;
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use sections::SectionsFile;
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use writer::SectionsWriter;
 
 use std::io;

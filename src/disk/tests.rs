@@ -1,6 +1,7 @@
 //! What areas promise: rows read as written, published whole, refused when they cannot fit.
 
 mod conformance;
+mod frames;
 
 use super::{Cells, Rows};
 use std::sync::atomic::{AtomicBool, Ordering};

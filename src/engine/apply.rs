@@ -3,13 +3,10 @@
 //! Invariant: until the view is published nothing of it can be seen; what it shows was written before.
 
 use super::draft::{NewRow, Staged};
-use super::inner::{Inner, Members};
-use super::rows::StoredRow;
+use super::inner::Inner;
 use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Slot};
-use crate::record::Payload;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,6 +42,7 @@ impl Inner {
     }
 
     fn apply(&self, commits: Vec<&mut Staged>) -> Result<()> {
+        self.make_names();
         let mut writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());
         self.train_first(&mut view, commits.iter().flat_map(|c| c.rows.iter().map(|new| &new.row)));
@@ -55,6 +53,9 @@ impl Inner {
             for (nth, row) in std::mem::take(&mut commit.rows).into_iter().enumerate() {
                 if nth == 0 {
                     slot = commit.first;
+                }
+                if nth == 0 || slot.index() == 0 {
+                    self.files.lock().block_seqs.entry(slot.block().0).or_insert(commit.seq);
                 }
                 if row.row.vector.is_some() {
                     ready.push(slot);
@@ -68,7 +69,7 @@ impl Inner {
             seq = commit.seq;
         }
         // Held until the view is published: who reads an id under the lock finds its row in the view.
-        let mut ids = self.ids.write();
+        let mut ids = self.ids_mut();
         let rows = &view.tables.rows;
         let (mut from_added, mut from_removed) = (0, 0);
         for (added_end, removed_end) in ends {
@@ -94,74 +95,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes vector, code, id and payload of `slot`, which is the next one.
-    fn put_row(&self, view: &View, slot: Slot, new: NewRow, work: &mut Vec<f32>) -> Result<()> {
-        let NewRow { row, ver, node } = new;
-        let tables = &view.tables;
-        let got = tables.vectors.push(slot.block(), row.vector.as_deref())?;
-        if got != slot {
-            return Err(misplaced(slot, got));
+    /// Writes the row of `slot`, which is the next one, and puts it into the sets of its document and tenant.
+    fn put_row(&self, view: &View, slot: Slot, mut new: NewRow, work: &mut Vec<f32>) -> Result<()> {
+        if let Some(payload) = &mut new.row.payload {
+            self.members_mut().put(slot, payload);
         }
-        tables.codes.push(slot.block(), row.vector.as_deref(), work)?;
-        let mut payload = row.payload;
-        let metadata = payload.as_ref().map(|p| p.metadata_map()).unwrap_or_default();
-        if let Some(fields) = tables.fields.get(slot.block().index()) {
-            let mut fields = fields.write();
-            fields.insert(slot.index() as u16, &metadata);
-            if slot.index() + 1 == self.block_slots() {
-                fields.freeze();
-            }
-        }
-        if let Some(payload) = &mut payload {
-            self.members.write().put(slot, payload);
-        }
-        tables.rows.put(slot, StoredRow { id: row.id, ver, node, payload })
+        view.tables.write(slot, new, self.block_slots(), work)
     }
 
     /// Adds a block to every table.
     fn grow(&self, view: &mut View) -> Result<()> {
-        let tables = &view.tables;
-        let slots = self.block_slots();
-        if tables.vectors.blocks() > usize::from(u16::MAX) {
+        if view.tables.vectors.blocks() > usize::from(u16::MAX) {
             let full = "the collection has used all of its 4 billion slots; create a new one and import this one into it";
             return Err(Error::new(ErrorKind::Full, full));
         }
-        let mut grown = tables.as_ref().clone();
-        grown.codes = tables.codes.with_block(slots)?;
-        grown.vectors = tables.vectors.with_block(slots)?;
-        grown.rows = tables.rows.with_block();
-        grown.fields.push(Arc::default());
-        self.graph.grow(slots)?;
+        let mut grown = view.tables.as_ref().clone();
+        grown.grow(self.block_slots())?;
+        self.graph.grow(self.block_slots())?;
         view.tables = Arc::new(grown);
         Ok(())
     }
-}
-
-fn misplaced(expected: Slot, got: Slot) -> Error {
-    let what =
-        format!("a row was staged for slot {} and came to slot {}; please report this", expected.0, got.0);
-    Error::new(ErrorKind::Internal, what)
-}
-
-impl Members {
-    /// Puts the slot into its sets, and shares the names.
-    fn put(&mut self, slot: Slot, payload: &mut Payload) {
-        if let Some(document) = &mut payload.document {
-            intern(&mut self.documents, document).insert(slot.0);
-        }
-        if let Some(tenant) = &mut payload.tenant {
-            intern(&mut self.tenants, tenant).insert(slot.0);
-        }
-        if let Some(model) = &mut payload.embedding_model {
-            intern(&mut self.models, model);
-        }
-    }
-}
-
-/// The value under `name`, after pointing `name` at the copy that the map holds.
-fn intern<'m, V: Default>(map: &'m mut HashMap<Arc<str>, V>, name: &mut Arc<str>) -> &'m mut V {
-    if let Some((held, _)) = map.get_key_value(name) {
-        *name = held.clone();
-    }
-    map.entry(name.clone()).or_default()
 }

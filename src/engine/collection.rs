@@ -5,6 +5,7 @@ use super::draft::Pick;
 use super::inner::Inner;
 use super::search::{RangeSearch, Search};
 use super::stats::Stats;
+use super::store::Alive;
 use super::view::View;
 use super::write::{Ack, Token};
 use crate::config::{Metric, Schema};
@@ -21,6 +22,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Collection {
     inner: Arc<Inner>,
+    /// Keeps the store open.
+    store: Arc<Alive>,
     tenant: Option<Arc<str>>,
 }
 
@@ -34,8 +37,8 @@ pub struct Page {
 }
 
 impl Collection {
-    pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, tenant: None }
+    pub(super) fn new(inner: Arc<Inner>, store: Arc<Alive>) -> Self {
+        Self { inner, store, tenant: None }
     }
 
     pub(super) fn inner(&self) -> &Inner {
@@ -55,7 +58,7 @@ impl Collection {
     /// The same collection, seen by one tenant: it finds, counts, writes and deletes that tenant's chunks alone.
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> Self {
-        Self { inner: self.inner.clone(), tenant: Some(tenant.into()) }
+        Self { inner: self.inner.clone(), store: self.store.clone(), tenant: Some(tenant.into()) }
     }
 
     /// Stores chunks, replacing those of the same ids. A chunk that cannot be stored is refused alone, with the reason; the
@@ -115,7 +118,7 @@ impl Collection {
     /// The chunks of these ids, in order; `None` where there is none.
     pub fn get_many<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<Vec<Option<Chunk>>> {
         self.ready()?;
-        let table = self.inner.ids.read();
+        let table = self.inner.ids();
         // Loaded under the table's lock, under which views are published: it shows every slot that the table names.
         let view = self.inner.view.load_full();
         let find = |id: &str| table.get(&view.tables.rows, id).filter(|s| self.is_mine(&view, *s));

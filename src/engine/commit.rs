@@ -1,16 +1,20 @@
 //! The line of commits: orders are taken in turn, grouped, made durable, applied, acknowledged.
 //!
 //! Invariants:
-//! - orders take effect in one order, that of their seqs; a group's rows become visible together, after the group is durable;
-//! - an order that failed has changed nothing; one that was acknowledged will be there after a crash;
+//! - orders take effect in one order, that of their seqs; a group's rows become visible together, after the group is durable
+//!   (L4: nobody reads a row that a crash can take back, unless it was written as `Buffered`);
+//! - an order that failed has changed nothing; one that was acknowledged will be there after a crash (L1);
 //! - the committer is a role, not a thread: whoever waits first takes it for one group, while others' orders queue up. A
 //!   lone writer pays for no switch of threads, and many writers share one sync.
 
 use super::apply::apply;
 use super::draft::{Clock, Drafts, Order, Staged};
+use super::log::{Counters, Log};
 use super::write::{Done, Token};
+use crate::config::Durability;
+use crate::disk::{Bug, planted};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::Seq;
+use crate::ids::{Seq, Ver};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +23,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of rows that are committed together, at most; a larger order is a group of its own.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-#[derive(Default)]
 pub(super) struct Line {
+    /// Which opening of the data directory; 0 for a store in memory.
+    incarnation: u64,
+    durability: Durability,
     /// The last commit that searches see.
     seq: AtomicU64,
     queue: Mutex<Queue>,
@@ -37,7 +43,7 @@ struct Queue {
 
 struct Ticket {
     bytes: usize,
-    /// It looks at more than ids, hence at published rows only: nothing may stand before it in its group.
+    /// Nothing may stand before it in its group.
     looks_around: bool,
     order: Mutex<Option<Order>>,
     done: Mutex<Option<Result<Done>>>,
@@ -48,12 +54,66 @@ struct Ticket {
 struct Lead {
     seq: u64,
     clock: Clock,
+    log: Option<Log>,
+    is_closed: bool,
+}
+
+/// Where a line goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) seq: Seq,
+    pub(super) ver: Ver,
 }
 
 impl Line {
+    /// A line without a log.
+    pub(super) fn memory() -> Self {
+        Self::new(0, Durability::Durable, Mark::default(), None)
+    }
+
+    pub(super) fn new(incarnation: u64, durability: Durability, from: Mark, log: Option<Log>) -> Self {
+        let lead = Lead { seq: from.seq.0, clock: Clock::after(from.ver), log, is_closed: false };
+        Self {
+            incarnation,
+            durability,
+            seq: AtomicU64::new(from.seq.0),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            lead: Mutex::new(lead),
+        }
+    }
+
     /// The last commit.
     pub(super) fn token(&self) -> Token {
-        Token { incarnation: 0, seq: Seq(self.seq.load(Ordering::Acquire)) }
+        self.token_of(Seq(self.seq.load(Ordering::Acquire)))
+    }
+
+    pub(super) fn token_of(&self, seq: Seq) -> Token {
+        Token { incarnation: self.incarnation, seq }
+    }
+
+    /// Between two commits: what `look` sees belongs to one seq.
+    pub(super) fn between<T>(&self, look: impl FnOnce(Mark) -> T) -> T {
+        let lead = self.lead.lock();
+        look(Mark { seq: Seq(lead.seq), ver: lead.clock.last() })
+    }
+
+    /// Calls on the log between two commits. `None` for a store in memory.
+    pub(super) fn with_log<T>(&self, call: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        self.lead.lock().log.as_mut().map(call)
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.with_log(|log| log.counters()).unwrap_or_default()
+    }
+
+    /// Takes no more orders. What was acknowledged is durable when this returns `Ok`.
+    pub(super) fn close(&self) -> Result<()> {
+        let mut lead = self.lead.lock();
+        if std::mem::replace(&mut lead.is_closed, true) {
+            return Ok(());
+        }
+        lead.log.as_mut().map_or(Ok(()), Log::close)
     }
 
     /// Carries out `order` after those that came before it.
@@ -91,7 +151,7 @@ impl Line {
         for ticket in group {
             let Some(order) = ticket.order.lock().take() else { continue };
             let seq = Seq(lead.seq + 1 + commits.len() as u64);
-            match drafts.stage(order, seq, &mut lead.clock) {
+            match lead.check(&order).and_then(|()| drafts.stage(order, seq, &mut lead.clock)) {
                 Ok(commit) if commit.is_empty() => ticket.finish(Ok(commit.done(self.token()))),
                 Ok(commit) => {
                     tickets.push(ticket);
@@ -101,12 +161,12 @@ impl Line {
             }
         }
         let Some(last) = commits.last().map(|c| c.seq) else { return };
-        match drafts.make_room().and_then(|()| apply(&mut commits)) {
+        match drafts.make_room().and_then(|()| self.carry_out(&mut lead, &mut commits)) {
             Ok(()) => {
                 lead.seq = last.0;
                 self.seq.store(last.0, Ordering::Release);
                 for (ticket, commit) in tickets.into_iter().zip(commits) {
-                    let token = Token { incarnation: 0, seq: commit.seq };
+                    let token = self.token_of(commit.seq);
                     ticket.finish(Ok(commit.done(token)));
                 }
             }
@@ -115,6 +175,29 @@ impl Line {
                     ticket.finish(Err(e.again()));
                 }
             }
+        }
+    }
+
+    /// The log first, then what searches see.
+    fn carry_out(&self, lead: &mut Lead, commits: &mut [Staged]) -> Result<()> {
+        let durable = self.durability == Durability::Durable;
+        if let Some(log) = &mut lead.log {
+            log.write(commits, durable && !planted(Bug::AckBeforeSync))?;
+        }
+        apply(commits)
+    }
+}
+
+impl Lead {
+    /// Refuses what must not even be written to the log.
+    fn check(&mut self, order: &Order) -> Result<()> {
+        if self.is_closed {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed; open it again"));
+        }
+        match &mut self.log {
+            Some(log) if order.needs_space() => log.check_poison().and_then(|()| log.check_space()),
+            Some(log) => log.check_poison(),
+            None => Ok(()),
         }
     }
 }
@@ -146,9 +229,9 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        for ticket in self.group {
-            let lost = || Error::new(ErrorKind::Internal, "the commit panicked; please report this");
-            if ticket.order.lock().is_some() || std::thread::panicking() {
+        if std::thread::panicking() {
+            for ticket in self.group {
+                let lost = || Error::new(ErrorKind::Internal, "the commit panicked; please report this");
                 ticket.done.lock().get_or_insert_with(|| Err(lost()));
             }
         }

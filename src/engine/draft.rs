@@ -25,6 +25,19 @@ pub(super) enum Change {
     /// Rows, each with its place in the writer's batch.
     Upsert(Vec<(usize, Row)>),
     Delete(Pick),
+    /// Live rows among these slots are stored again, so that their block can go.
+    Move(Vec<Slot>),
+    /// The collection comes, or goes.
+    Event(Event),
+}
+
+/// What a commit is.
+pub(super) enum Event {
+    Rows,
+    /// A collection was made; the text describes it.
+    Create(String),
+    /// It was dropped.
+    Drop(String),
 }
 
 /// Rows to delete.
@@ -38,6 +51,7 @@ pub(super) enum Pick {
 pub(super) struct Staged {
     pub(super) collection: Arc<Inner>,
     pub(super) seq: Seq,
+    pub(super) event: Event,
     /// Slots that are live before, or come with this commit, and are not after it.
     pub(super) removed: Vec<Slot>,
     /// The slot of the first row.
@@ -80,6 +94,16 @@ struct Moved {
 }
 
 impl Clock {
+    /// A clock whose versions are all above `ver`.
+    pub(super) fn after(ver: Ver) -> Self {
+        Self(ver)
+    }
+
+    /// The last version that it gave.
+    pub(super) fn last(self) -> Ver {
+        self.0
+    }
+
     /// Moves on to the system's time, if that is ahead.
     fn catch_up(&mut self) {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -98,19 +122,26 @@ impl Order {
     pub(super) fn bytes(&self) -> usize {
         match &self.change {
             Change::Upsert(rows) => rows.iter().map(|(_, row)| row.bytes()).sum(),
-            Change::Delete(_) => 0,
+            Change::Move(slots) => slots.len() * self.collection.schema.dim * size_of::<f32>(),
+            Change::Delete(_) | Change::Event(_) => 0,
         }
     }
 
+    /// Whether it looks at more than ids, hence at published rows only.
     pub(super) fn looks_around(&self) -> bool {
-        matches!(self.change, Change::Delete(Pick::Document(_) | Pick::Filter(_)))
+        matches!(self.change, Change::Delete(Pick::Document(_) | Pick::Filter(_)) | Change::Move(_))
+    }
+
+    /// Whether it takes room on the disk that it does not give back.
+    pub(super) fn needs_space(&self) -> bool {
+        matches!(self.change, Change::Upsert(_) | Change::Event(Event::Create(_)))
     }
 }
 
 impl Staged {
     /// Nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.rows.is_empty()
+        self.removed.is_empty() && self.rows.is_empty() && matches!(self.event, Event::Rows)
     }
 
     pub(super) fn done(self, token: Token) -> Done {
@@ -149,6 +180,7 @@ impl Draft {
         let mut staged = Staged {
             collection: self.collection.clone(),
             seq,
+            event: Event::Rows,
             removed: Vec::new(),
             first: self.next,
             rows: Vec::new(),
@@ -157,6 +189,8 @@ impl Draft {
         match change {
             Change::Upsert(rows) => self.stage_rows(rows, tenant, clock, &mut staged),
             Change::Delete(pick) => staged.removed = self.stage_delete(pick, tenant),
+            Change::Move(slots) => self.stage_move(slots, &mut staged),
+            Change::Event(event) => staged.event = event,
         }
         staged
     }
@@ -184,6 +218,23 @@ impl Draft {
             self.moved.insert(row.id.clone(), Some(Moved { slot: self.next, tenant: of_row }));
             self.next = self.next.following(block_slots);
             staged.rows.push(NewRow { row, ver: clock.next(), node: 0 });
+        }
+    }
+
+    /// The same rows, versions included, in new slots.
+    fn stage_move(&mut self, slots: Vec<Slot>, staged: &mut Staged) {
+        let block_slots = self.collection.block_slots();
+        let tables = self.view.tables.clone();
+        for slot in slots.into_iter().filter(|s| self.view.live.contains(*s)) {
+            let Some(body) = tables.rows.get(slot) else { continue };
+            let vector = if self.view.ready.contains(slot) { tables.vectors.get(slot) } else { None };
+            if vector.is_none() && self.view.ready.contains(slot) {
+                continue;
+            }
+            let row = body.to_row(vector.map(<[f32]>::to_vec));
+            staged.removed.push(slot);
+            staged.rows.push(NewRow { row, ver: body.ver, node: body.node });
+            self.next = self.next.following(block_slots);
         }
     }
 
@@ -219,7 +270,7 @@ impl Draft {
             return moved.clone();
         }
         let rows = &self.view.tables.rows;
-        let slot = self.collection.ids.read().get(rows, id)?;
+        let slot = self.collection.ids().get(rows, id)?;
         Some(Moved { slot, tenant: rows.tenant(slot).map(Arc::from) })
     }
 }

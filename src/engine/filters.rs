@@ -4,7 +4,7 @@
 
 use super::view::View;
 use crate::filter::Filter;
-use crate::ids::Seq;
+use crate::ids::{BlockId, Seq};
 use crate::sets::{BlockBits, SlotBits};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -98,7 +98,7 @@ impl Entry {
 
 fn update(entry: &mut Entry, view: &View, filter: &Filter) {
     for (block, index) in view.tables.fields.iter().enumerate() {
-        let index = index.read();
+        let index = index.read(&view.tables.rows, BlockId(block as u16));
         if entry.blocks.get(block).is_some_and(|(_, rows)| *rows == index.rows()) {
             continue;
         }

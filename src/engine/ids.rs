@@ -20,6 +20,18 @@ impl IdTable {
         self.slots.find(hash(self.seed, id), |s| rows.id(*s) == id).copied()
     }
 
+    /// Room for `ids` more, so that none moves another.
+    pub(super) fn reserve(&mut self, rows: &RowTable, ids: usize) {
+        let seed = self.seed;
+        self.slots.reserve(ids, |s| hash_of(rows, seed, *s));
+    }
+
+    /// Adds a slot whose id is not in the table.
+    pub(super) fn add(&mut self, rows: &RowTable, slot: Slot) {
+        let seed = self.seed;
+        self.slots.insert_unique(hash_of(rows, seed, slot), slot, |s| hash_of(rows, seed, *s));
+    }
+
     /// Moves the id of `slot`'s row to `slot`; returns where it was.
     pub(super) fn put(&mut self, rows: &RowTable, slot: Slot) -> Option<Slot> {
         let id = rows.id(slot);
@@ -27,13 +39,13 @@ impl IdTable {
             return Some(std::mem::replace(place, slot));
         }
         let seed = self.seed;
-        self.slots.insert_unique(hash(seed, id), slot, |s| hash(seed, rows.id(*s)));
+        self.slots.insert_unique(hash(seed, id), slot, |s| hash_of(rows, seed, *s));
         None
     }
 
     /// Removes the id of `slot`'s row, if it is still there and not with a newer row.
     pub(super) fn remove(&mut self, rows: &RowTable, slot: Slot) {
-        if let Ok(entry) = self.slots.find_entry(hash(self.seed, rows.id(slot)), |s| *s == slot) {
+        if let Ok(entry) = self.slots.find_entry(hash_of(rows, self.seed, slot), |s| *s == slot) {
             entry.remove();
         }
     }
@@ -43,6 +55,11 @@ impl IdTable {
     }
 }
 
-fn hash(seed: u64, id: &str) -> u64 {
+/// The hash that the table and the files of blocks know an id by.
+pub(super) fn hash(seed: u64, id: &str) -> u64 {
     xxh3_64_with_seed(id.as_bytes(), seed)
+}
+
+fn hash_of(rows: &RowTable, seed: u64, slot: Slot) -> u64 {
+    rows.id_hash(slot).unwrap_or_else(|| hash(seed, rows.id(slot)))
 }

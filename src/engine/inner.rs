@@ -5,22 +5,21 @@
 
 use super::commit::Line;
 use super::filters::FilterCache;
-use super::ids::IdTable;
+use super::keeper::Bell;
 use super::link::Unlinked;
-use super::rows::RowTable;
+use super::names::Names;
+use super::replay::Described;
+use super::restore::block_slots;
 use super::view::{Tables, View};
-use crate::codes::{CodeTable, Codec, VectorTable};
 use crate::config::{GraphKind, Options, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FlatGraph, Graph, Scratch};
-use crate::ids::{BLOCK_SLOTS, Slot};
-use crate::limits;
+use crate::ids::{Seq, Slot};
 use crate::sets::SlotBits;
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::{Mutex, RwLock};
-use roaring::RoaringBitmap;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -28,6 +27,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const SCRATCHES_KEPT: usize = 64;
 
 pub(super) struct Inner {
+    /// Names it in the log and on disk; a name may come again after a drop, a number never.
+    pub(super) number: u32,
+    pub(super) id_seed: u64,
     pub(super) name: Box<str>,
     pub(super) schema: Schema,
     pub(super) options: Options,
@@ -37,8 +39,7 @@ pub(super) struct Inner {
     pub(super) view: ArcSwap<View>,
     /// Held by whoever writes into the tables or publishes a view.
     pub(super) writer: Mutex<Writer>,
-    pub(super) ids: RwLock<IdTable>,
-    pub(super) members: RwLock<Members>,
+    pub(super) names: Names,
     pub(super) graph: Box<dyn Graph>,
     /// Read while rows are linked; written while codes are replaced or lists are healed.
     pub(super) linking: RwLock<()>,
@@ -51,7 +52,32 @@ pub(super) struct Inner {
     /// Rows with a vector when the codec was last trained.
     pub(super) trained_at: AtomicUsize,
     pub(super) filters: FilterCache,
+    pub(super) files: Mutex<Files>,
+    /// Wakes who does the background work; nobody does in a store in memory.
+    pub(super) background: Option<Arc<Bell>>,
     scratches: ArrayQueue<Box<Scratch>>,
+}
+
+/// What a collection is made of.
+pub(super) struct Parts {
+    pub(super) number: u32,
+    pub(super) name: Box<str>,
+    pub(super) schema: Schema,
+    pub(super) id_seed: u64,
+    pub(super) view: View,
+    pub(super) graph: Box<dyn Graph>,
+    pub(super) files: Files,
+}
+
+/// What a checkpoint needs to know beside the view.
+#[derive(Default)]
+pub(super) struct Files {
+    /// The first commit that put a row into each block that no file holds.
+    pub(super) block_seqs: BTreeMap<u16, Seq>,
+    /// Slots whose rows are damaged.
+    pub(super) missing: Vec<Slot>,
+    /// Which codec made the codes: one more each time that it is trained anew.
+    pub(super) codec: u32,
 }
 
 /// What only the writer needs.
@@ -67,61 +93,79 @@ pub(super) struct Chores {
     pub(super) healing: Option<(usize, Slot)>,
 }
 
-/// Slots by document and by tenant. Dead slots stay in until their block goes; every reader intersects with `live`.
-#[derive(Default)]
-pub(super) struct Members {
-    pub(super) documents: HashMap<Arc<str>, RoaringBitmap>,
-    pub(super) tenants: HashMap<Arc<str>, RoaringBitmap>,
-    pub(super) models: HashMap<Arc<str>, ()>,
-}
-
 impl Inner {
-    pub(super) fn new(name: &str, schema: Schema, options: Options, line: Arc<Line>) -> Result<Self> {
-        let tables = Tables {
-            codes: CodeTable::new(Codec::untrained(schema.metric, schema.dim)),
-            vectors: VectorTable::new(schema.dim),
-            rows: RowTable::default(),
-            fields: Vec::new(),
-        };
+    /// A collection without rows.
+    pub(super) fn new(
+        number: u32,
+        name: &str,
+        schema: Schema,
+        options: Options,
+        line: Arc<Line>,
+        id_seed: u64,
+    ) -> Result<Self> {
         let view = View {
             seq: line.token().seq,
-            tables: Arc::new(tables),
+            tables: Arc::new(Tables::new(&schema)),
             live: SlotBits::default(),
             ready: SlotBits::default(),
             tail: Arc::default(),
             linked: 0,
         };
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), name);
-        Ok(Self {
-            name: name.into(),
-            graph: graph_of(&schema)?,
+        let graph = graph_of(&schema)?;
+        let files = Files::default();
+        Ok(Self::of(Parts { number, name: name.into(), schema, id_seed, view, graph, files }, options, line))
+    }
+
+    /// A collection with rows that are there already.
+    pub(super) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
+        let Parts { number, name, schema, id_seed, view, graph, files } = parts;
+        Self {
+            number,
+            name,
+            graph,
             filters: FilterCache::new(options.filter_cache_bytes),
+            names: Names::new(id_seed),
+            unlinked: Unlinked::of(&view.tail),
+            // Codes that no file holds were made untrained.
+            trained_at: AtomicUsize::new(if files.codec > 0 { view.ready.len() } else { 0 }),
+            files: Mutex::new(files),
+            id_seed,
             schema,
             options,
             line,
             dropped: AtomicBool::new(false),
             view: ArcSwap::from_pointee(view),
             writer: Mutex::default(),
-            ids: RwLock::new(IdTable::new(seed)),
-            members: RwLock::default(),
             linking: RwLock::new(()),
-            unlinked: Unlinked::default(),
             chores: Mutex::default(),
             dead: AtomicUsize::new(0),
             unmended: AtomicUsize::new(0),
-            trained_at: AtomicUsize::new(0),
+            background: None,
             scratches: ArrayQueue::new(SCRATCHES_KEPT),
-        })
+        }
+    }
+
+    /// The same with somebody who does the background work.
+    pub(super) fn with_background(mut self, bell: Option<Arc<Bell>>) -> Self {
+        self.background = bell;
+        self
+    }
+
+    /// What the log says of it when it comes or goes.
+    pub(super) fn describe(&self) -> String {
+        let described =
+            Described { number: self.number, name: self.name.to_string(), schema: self.schema.clone() };
+        serde_json::to_string(&described).unwrap_or_default()
     }
 
     /// Slots of a block: as many as fit into its bytes.
     pub(super) fn block_slots(&self) -> usize {
-        (limits::BLOCK_BYTES_MAX / (self.schema.dim * size_of::<f32>())).clamp(1, BLOCK_SLOTS)
+        block_slots(&self.schema)
     }
 
     /// The live slots of a document, those of a tenant alone if one is named.
     pub(super) fn document_slots(&self, view: &View, document: &str, tenant: Option<&str>) -> Vec<Slot> {
-        let members = self.members.read();
+        let members = self.members();
         let slots = members.documents.get(document).into_iter().flatten().map(Slot);
         let mine = |s: &Slot| tenant.is_none() || view.tables.rows.tenant(*s) == tenant;
         slots.filter(|s| view.live.contains(*s) && mine(s)).collect()
@@ -130,7 +174,7 @@ impl Inner {
     /// The slots of `set` that are of the tenant; all if none is named.
     pub(super) fn of_tenant(&self, set: SlotBits, tenant: Option<&str>) -> SlotBits {
         let Some(tenant) = tenant else { return set };
-        let of_tenant = self.members.read().tenants.get(tenant).map(SlotBits::of_roaring);
+        let of_tenant = self.members().tenants.get(tenant).map(SlotBits::of_roaring);
         set.and(&of_tenant.unwrap_or_default())
     }
 
@@ -150,7 +194,7 @@ impl Inner {
     }
 }
 
-fn graph_of(schema: &Schema) -> Result<Box<dyn Graph>> {
+pub(super) fn graph_of(schema: &Schema) -> Result<Box<dyn Graph>> {
     match schema.graph {
         GraphKind::Flat => Ok(Box::new(FlatGraph::new(schema.m, schema.ef_construction))),
         #[cfg(feature = "hnsw-rs")]

@@ -21,6 +21,14 @@ const ROWS_PER_HELPER: usize = 16;
 pub(super) struct Unlinked(Mutex<VecDeque<Slot>>);
 
 impl Unlinked {
+    pub(super) fn of(slots: &[Slot]) -> Self {
+        Self(Mutex::new(slots.iter().copied().collect()))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
     pub(super) fn push(&self, slots: &[Slot]) {
         self.0.lock().extend(slots);
     }
@@ -33,17 +41,19 @@ impl Unlinked {
 }
 
 impl Inner {
-    /// Links `rows` of the rows that wait, those of others among them.
-    pub(super) fn link_waiting(&self, mut rows: usize) {
-        while rows > 0 {
-            let part = self.unlinked.take(rows.min(LINK_ROWS));
+    /// Links `rows` of the rows that wait, those of others among them; says how many it took.
+    pub(super) fn link_waiting(&self, rows: usize) -> usize {
+        let mut linked = 0;
+        while linked < rows {
+            let part = self.unlinked.take((rows - linked).min(LINK_ROWS));
             if part.is_empty() {
-                return;
+                break;
             }
-            rows -= part.len();
+            linked += part.len();
             self.link(&part);
             self.leave_tail(&part);
         }
+        linked
     }
 
     fn link(&self, part: &[Slot]) {

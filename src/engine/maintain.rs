@@ -48,6 +48,27 @@ impl Inner {
         tables.codes = codes;
         view.tables = Arc::new(tables);
         self.trained_at.store(count, Ordering::Relaxed);
+        self.files.lock().codec += 1;
+    }
+
+    /// One step of the chores, for who does them in the background; false if there is nothing to do.
+    pub(super) fn care(&self) -> bool {
+        let Some(mut chores) = self.chores.try_lock() else { return false };
+        self.train_again();
+        let slots = self.view.load().linked;
+        let dead = self.dead.load(Ordering::Relaxed);
+        if chores.healing.is_none() && dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) {
+            chores.healing = Some((dead, Slot(0)));
+        }
+        if chores.healing.is_some() {
+            self.heal_step(&mut chores, HEAL_STEP_MIN);
+            return true;
+        }
+        if self.unmended.load(Ordering::Relaxed) > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
+            self.mend();
+            return true;
+        }
+        false
     }
 
     /// The chores that a write of `rows` rows pays for.
@@ -133,6 +154,7 @@ impl Inner {
         tables.codes = codes;
         view.tables = Arc::new(tables);
         self.view.store(Arc::new(view));
+        self.files.lock().codec += 1;
     }
 
     /// Brings `codes` up to the rows of `view`.

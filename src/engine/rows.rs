@@ -1,5 +1,8 @@
 //! What a slot stands for beside its vector: id, version and payload. Written once, read without a lock.
+//!
+//! A row stands in the file of its block, once there is one, or on the heap. A row of a file that does not check is not there.
 
+use crate::block::RowsFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BLOCK_SLOTS, ChunkId, Slot, Ver};
 use crate::record::{Payload, RowRef};
@@ -25,15 +28,50 @@ pub(super) struct RowTable {
 
 #[derive(Clone, Default)]
 struct RowBlock {
+    /// The first rows of the block.
+    file: Option<Arc<RowsFile>>,
+    /// The rows after those.
     segments: Arc<[OnceLock<Segment>]>,
 }
 
 impl RowTable {
     pub(super) fn with_block(&self) -> Self {
         let mut table = self.clone();
-        let segments = (0..BLOCK_SLOTS / SEGMENT_ROWS).map(|_| OnceLock::new()).collect();
-        table.blocks.push(RowBlock { segments });
+        table.blocks.push(RowBlock { file: None, segments: segments() });
         table
+    }
+
+    /// The same table with one more block, whose first rows stand in `file`. If it `grows`, more come after them.
+    pub(super) fn with_file(&self, file: Arc<RowsFile>, grows: bool) -> Self {
+        let mut table = self.clone();
+        let segments = if grows { segments() } else { Arc::default() };
+        table.blocks.push(RowBlock { file: Some(file), segments });
+        table
+    }
+
+    /// The same table with one more block that has no rows.
+    pub(super) fn with_nothing(&self) -> Self {
+        let mut table = self.clone();
+        table.blocks.push(RowBlock::default());
+        table
+    }
+
+    /// The same table with the rows of block `block` in `file`, or nowhere.
+    pub(super) fn with_moved(&self, block: usize, file: Option<Arc<RowsFile>>) -> Self {
+        let mut table = self.clone();
+        if let Some(place) = table.blocks.get_mut(block) {
+            *place = RowBlock { file, segments: Arc::default() };
+        }
+        table
+    }
+
+    /// The file of a block.
+    pub(super) fn file(&self, block: usize) -> Option<&Arc<RowsFile>> {
+        self.blocks.get(block)?.file.as_ref()
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks.len()
     }
 
     /// Writes the row of a slot that was never written.
@@ -49,13 +87,25 @@ impl RowTable {
 
     #[inline]
     pub(super) fn get(&self, slot: Slot) -> Option<RowRef<'_>> {
-        let row = self.stored(slot)?;
+        let block = self.blocks.get(slot.block().index())?;
+        if let Some(file) = &block.file
+            && slot.index() < file.rows()
+        {
+            return RowRef::parse(file.body(slot.index())?);
+        }
+        let row = block.stored(slot)?;
         let body = RowRef::of(row.id.as_str(), row.payload.as_deref(), row.ver);
         Some(RowRef { node: row.node, ..body })
     }
 
+    /// The id of a row; empty if the row is not there.
     pub(super) fn id(&self, slot: Slot) -> &str {
-        self.stored(slot).map_or("", |row| row.id.as_str())
+        self.get(slot).map_or("", |row| row.id)
+    }
+
+    /// The hash of a row's id with the store's seed, from a file that holds it.
+    pub(super) fn id_hash(&self, slot: Slot) -> Option<u64> {
+        self.blocks.get(slot.block().index())?.file.as_ref()?.id_hash(slot.index())
     }
 
     pub(super) fn tenant(&self, slot: Slot) -> Option<&str> {
@@ -66,23 +116,33 @@ impl RowTable {
         self.get(slot)?.document
     }
 
-    /// Bytes of the tables themselves for `rows` rows, without payloads and long ids.
-    pub(super) fn bytes(&self, rows: usize) -> usize {
-        rows.next_multiple_of(SEGMENT_ROWS) * size_of::<OnceLock<StoredRow>>()
-            + self.blocks.len() * BLOCK_SLOTS / SEGMENT_ROWS * size_of::<OnceLock<Segment>>()
+    /// Bytes of the tables themselves, without payloads and long ids.
+    pub(super) fn bytes(&self) -> usize {
+        let of_block = |block: &RowBlock| {
+            let segments = block.segments.iter().filter(|s| s.get().is_some()).count();
+            segments * SEGMENT_ROWS * size_of::<OnceLock<StoredRow>>()
+                + block.segments.len() * size_of::<OnceLock<Segment>>()
+        };
+        self.blocks.iter().map(of_block).sum()
     }
 
     /// Bytes on the heap of one row: a long id and the payload.
     pub(super) fn heap_bytes(&self, slot: Slot) -> (usize, usize) {
-        self.stored(slot).map_or((0, 0), |row| {
+        let stored = self.blocks.get(slot.block().index()).and_then(|b| b.stored(slot));
+        stored.map_or((0, 0), |row| {
             let payload = row.payload.as_ref().map_or(0, |p| size_of_val(&**p) + p.heap_bytes());
             (row.id.heap_bytes(), payload)
         })
     }
+}
 
+impl RowBlock {
     #[inline]
     fn stored(&self, slot: Slot) -> Option<&StoredRow> {
-        let block = self.blocks.get(slot.block().index())?;
-        block.segments.get(slot.index() / SEGMENT_ROWS)?.get()?[slot.index() % SEGMENT_ROWS].get()
+        self.segments.get(slot.index() / SEGMENT_ROWS)?.get()?[slot.index() % SEGMENT_ROWS].get()
     }
+}
+
+fn segments() -> Arc<[OnceLock<Segment>]> {
+    (0..BLOCK_SLOTS / SEGMENT_ROWS).map(|_| OnceLock::new()).collect()
 }

@@ -1,6 +1,8 @@
 //! Counts and bytes of a collection.
 
 use super::inner::Inner;
+use super::store::Shared;
+use super::write::Token;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 
@@ -63,11 +65,68 @@ impl Bytes {
     }
 }
 
+/// A store in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreStats {
+    /// The last commit.
+    pub token: Token,
+    /// Commits written to the log since the store was opened, and the groups and syncs they took.
+    pub log: LogStats,
+    /// Commits that were acknowledged once and are gone: the first and the last of each range.
+    pub holes: Vec<(u64, u64)>,
+    /// Files that were found damaged, each with the reason.
+    pub damage: Vec<String>,
+    /// Background work that failed the last time it was tried.
+    pub failures: Vec<String>,
+    /// What is worth knowing of the folder.
+    pub warnings: Vec<String>,
+}
+
+/// What the log has done since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LogStats {
+    /// Commits written.
+    pub commits: u64,
+    /// Writes to the log; each holds one commit or more.
+    pub groups: u64,
+    /// Syncs.
+    pub syncs: u64,
+    /// New files after a failed sync.
+    pub restarts: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Bytes of the log's files.
+    pub bytes: u64,
+}
+
+impl StoreStats {
+    pub(super) fn of(shared: &Shared) -> Self {
+        let health = shared.health.lock();
+        let log = shared.line.with_log(|log| (log.counters(), log.bytes()));
+        let log = log.map_or_else(LogStats::default, |(c, bytes)| LogStats {
+            commits: c.commits,
+            groups: c.groups,
+            syncs: c.syncs,
+            restarts: c.restarts,
+            bytes_written: c.bytes,
+            bytes,
+        });
+        Self {
+            token: shared.line.token(),
+            log,
+            holes: health.holes.iter().map(|hole| (hole.first.0, hole.last.0)).collect(),
+            damage: health.damage.clone(),
+            failures: health.failures.iter().map(|(job, why)| format!("{job}: {why}")).collect(),
+            warnings: shared.home.as_ref().map(|home| home.warnings.clone()).unwrap_or_default(),
+        }
+    }
+}
+
 impl Stats {
     pub(super) fn of(inner: &Inner) -> Self {
         let dead = inner.dead.load(Ordering::Relaxed);
         let view = inner.view.load_full();
-        let members = inner.members.read();
+        let members = inner.members();
         let tables = &view.tables;
         let slots: usize = (0..tables.vectors.blocks()).map(|b| tables.vectors.rows_in(b)).sum();
         let (mut long_ids, mut payload) = (0, 0);
@@ -81,9 +140,9 @@ impl Stats {
             vectors: tables.vectors.bytes(),
             codes: tables.codes.bytes(),
             links: inner.graph.bytes(slots),
-            ids: tables.rows.bytes(slots) + long_ids + inner.ids.read().bytes(),
+            ids: tables.rows.bytes() + long_ids + inner.ids().bytes(),
             payload,
-            fields: tables.fields.iter().map(|f| f.read().heap_bytes()).sum(),
+            fields: tables.fields.iter().map(|f| f.heap_bytes()).sum(),
             sets: view.live.bytes() + view.ready.bytes() + members_bytes + inner.filters.bytes(),
         };
         Self {

@@ -1,16 +1,27 @@
-//! The store: named collections and the line of commits they share.
+//! The store: named collections and the line of commits they share, in memory or on a disk.
 
 use super::collection::Collection;
 use super::commit::Line;
+use super::draft::{Change, Event, Order};
+use super::health::Health;
+use super::home::Home;
 use super::inner::Inner;
+use super::keeper::{Bell, Keeper};
+use super::open;
+use super::stats::StoreStats;
 use super::write::Token;
 use crate::config::{Options, Schema};
+use crate::disk::{Disk, RealDisk, fault};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::limits;
-use parking_lot::RwLock;
+use crate::manifest::collection_folder;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Collections of chunks. Cloning gives another handle to the same store.
 ///
@@ -29,16 +40,59 @@ use std::sync::atomic::Ordering;
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(super) alive: Arc<Alive>,
 }
 
-struct Shared {
-    options: Options,
-    line: Arc<Line>,
-    collections: RwLock<BTreeMap<String, Collection>>,
+/// What all handles of a store share.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) line: Arc<Line>,
+    pub(super) collections: RwLock<BTreeMap<String, Arc<Inner>>>,
+    pub(super) next_collection: AtomicU32,
+    /// Where it stands on a disk; nowhere for a store in memory.
+    pub(super) home: Option<Home>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) health: Mutex<Health>,
+    pub(super) id_seed: u64,
+}
+
+/// Held by every handle. When the last one goes, the store does the least that is safe: what was acknowledged becomes
+/// durable, the background thread ends, the lock is free.
+pub(super) struct Alive {
+    pub(super) shared: Arc<Shared>,
+    pub(super) keeper: Option<Keeper>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
+        // Nobody is left to be told. Durable writes are durable already.
+        let _ = self.shared.line.close();
+        if let Some(home) = &self.shared.home {
+            home.unlock();
+        }
+    }
 }
 
 impl Store {
+    /// Opens the store in a folder, or makes one there. The second opener of a folder, in this process or another, gets
+    /// [`ErrorKind::AlreadyOpen`].
+    ///
+    /// Every write that is acknowledged from then on survives a crash of the process or of the machine
+    /// ([`Options::durability`]).
+    pub fn open(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::open_on(Arc::new(RealDisk::new(folder.as_ref())), options)
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
+        options.validate()?;
+        let shared = Arc::new(open::open(disk, options)?);
+        let keeper = Some(Keeper::start(&shared)?);
+        Ok(Self { alive: Arc::new(Alive { shared, keeper }) })
+    }
+
     /// A store that lives and dies with the process.
     pub fn memory() -> Self {
         Self::of(Options::default())
@@ -51,32 +105,38 @@ impl Store {
     }
 
     fn of(options: Options) -> Self {
-        Self { shared: Arc::new(Shared { options, line: Arc::default(), collections: RwLock::default() }) }
+        let id_seed = RandomState::new().hash_one(0);
+        let shared = Shared::new(options, Line::memory(), None, id_seed);
+        Self { alive: Arc::new(Alive { shared: Arc::new(shared), keeper: None }) }
     }
 
     /// Makes a collection. An error if one of that name exists.
     pub fn create_collection(&self, name: &str, schema: Schema) -> Result<Collection> {
         schema.validate()?;
         check_name(name)?;
-        let mut collections = self.shared.collections.write();
+        let shared = &self.alive.shared;
+        let mut collections = shared.collections.write();
         if collections.contains_key(name) {
             let exists = format!("collection {name:?} exists; open it, drop it, or use another name");
             return Err(Error::new(ErrorKind::Conflict, exists));
         }
-        let inner = Inner::new(name, schema, self.shared.options.clone(), self.shared.line.clone())?;
-        let collection = Collection::new(Arc::new(inner));
-        collections.insert(name.to_owned(), collection.clone());
-        Ok(collection)
+        let number = shared.next_collection.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::new(shared.collection(number, name, schema)?);
+        shared.announce(&inner, Event::Create(inner.describe()))?;
+        collections.insert(name.to_owned(), inner.clone());
+        Ok(Collection::new(inner, self.alive.clone()))
     }
 
     /// Opens a collection. An error if there is none of that name.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
-        self.shared.collections.read().get(name).cloned().ok_or_else(|| {
+        let inner = self.alive.shared.collections.read().get(name).cloned();
+        let inner = inner.ok_or_else(|| {
             Error::new(
                 ErrorKind::NotFound,
                 format!("there is no collection {}; create it first", excerpt(name)),
             )
-        })
+        })?;
+        Ok(Collection::new(inner, self.alive.clone()))
     }
 
     /// Opens a collection, or makes it. An error if one exists with another schema.
@@ -98,25 +158,107 @@ impl Store {
 
     /// Drops a collection with all its chunks. Handles to it answer with an error from then on.
     pub fn drop_collection(&self, name: &str) -> Result<()> {
-        let collection = self.open_collection(name)?;
-        collection.inner().dropped.store(true, Ordering::Release);
-        self.shared.collections.write().remove(name);
+        let shared = &self.alive.shared;
+        let mut collections = shared.collections.write();
+        let Some(inner) = collections.get(name).cloned() else {
+            drop(collections);
+            return self.open_collection(name).map(drop);
+        };
+        shared.announce(&inner, Event::Drop(inner.describe()))?;
+        inner.dropped.store(true, Ordering::Release);
+        collections.remove(name);
         Ok(())
     }
 
     /// All collections, by name.
     pub fn collections(&self) -> Vec<Collection> {
-        self.shared.collections.read().values().cloned().collect()
+        let collections = self.alive.shared.collections.read();
+        collections.values().map(|inner| Collection::new(inner.clone(), self.alive.clone())).collect()
     }
 
     /// The last commit.
     pub fn token(&self) -> Token {
-        self.shared.line.token()
+        self.alive.shared.line.token()
+    }
+
+    /// Counts, bytes and the state of the background work.
+    pub fn stats(&self) -> StoreStats {
+        StoreStats::of(&self.alive.shared)
+    }
+
+    /// Writes everything that a start would otherwise have to make again, and gives back the room of the log: the next
+    /// opening takes milliseconds. Writes and searches go on meanwhile. Does nothing to a store in memory.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.alive.shared.checkpoint_whole()
+    }
+
+    /// Takes no more writes, and makes the next opening fast: rows are linked until `deadline` has passed, then a checkpoint
+    /// is written. What was acknowledged is durable in any case. Searches through handles that are left go on.
+    pub fn close(&self, deadline: Duration) -> Result<()> {
+        let until = Instant::now() + deadline;
+        let shared = &self.alive.shared;
+        if let Some(keeper) = &self.alive.keeper {
+            keeper.stop();
+        }
+        shared.line.close()?;
+        if shared.home.as_ref().is_some_and(|home| !home.is_locked()) {
+            return Ok(());
+        }
+        for inner in shared.open_collections() {
+            while Instant::now() < until && inner.link_waiting(64) > 0 {}
+        }
+        let done = if Instant::now() < until { shared.checkpoint_whole() } else { Ok(()) };
+        if let Some(home) = &shared.home {
+            home.unlock();
+        }
+        done
     }
 }
 
-/// Names become file names: letters, digits, `-`, `_` and `.`, not first a dot.
-fn check_name(name: &str) -> Result<()> {
+impl Shared {
+    pub(super) fn new(options: Options, line: Line, home: Option<Home>, id_seed: u64) -> Self {
+        Self {
+            options,
+            line: Arc::new(line),
+            collections: RwLock::default(),
+            next_collection: AtomicU32::new(1),
+            home,
+            bell: Arc::default(),
+            health: Mutex::default(),
+            id_seed,
+        }
+    }
+
+    /// A collection without rows, which nobody sees yet.
+    pub(super) fn collection(&self, number: u32, name: &str, schema: Schema) -> Result<Inner> {
+        let background = self.home.as_ref().map(|_| self.bell.clone());
+        Inner::new(number, name, schema, self.options.clone(), self.line.clone(), self.id_seed)
+            .map(|inner| inner.with_background(background))
+    }
+
+    pub(super) fn open_collections(&self) -> Vec<Arc<Inner>> {
+        self.collections.read().values().cloned().collect()
+    }
+
+    /// Commits that a collection comes or goes. Its folder is there before.
+    fn announce(&self, inner: &Arc<Inner>, event: Event) -> Result<()> {
+        if let (Some(home), Event::Create(_)) = (&self.home, &event) {
+            let folder = collection_folder(inner.number);
+            let failed = |e| fault("make the folder", &folder, e);
+            home.disk.make_dir(&folder).and_then(|()| home.disk.sync_dir("")).map_err(failed)?;
+        }
+        let order = Order { collection: inner.clone(), tenant: None, change: Change::Event(event) };
+        self.line.commit(order).map(drop)
+    }
+
+    /// Rows that the graphs of all collections hold.
+    pub(super) fn linked_rows(&self) -> usize {
+        self.collections.read().values().map(|inner| inner.view.load().linked).sum()
+    }
+}
+
+/// Names are told in messages and typed in shells: letters, digits, `-`, `_` and `.`, not first a dot.
+pub(super) fn check_name(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty()
         || name.len() > limits::NAME_BYTES_MAX

@@ -1,12 +1,14 @@
 //! What one search sees: the tables and the sets of one seq.
 
-use super::rows::RowTable;
-use crate::codes::{CodeTable, VectorTable};
-use crate::filter::FieldIndex;
+use super::draft::NewRow;
+use super::fields::FieldBlock;
+use super::rows::{RowTable, StoredRow};
+use crate::codes::{CodeTable, Codec, VectorTable};
+use crate::config::Schema;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Space;
 use crate::ids::{Seq, Slot};
 use crate::sets::SlotBits;
-use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// Everything that is stored by slot. Appending writes into it; growing by a block makes a new one.
@@ -15,7 +17,49 @@ pub(super) struct Tables {
     pub(super) codes: CodeTable,
     pub(super) vectors: VectorTable,
     pub(super) rows: RowTable,
-    pub(super) fields: Vec<Arc<RwLock<FieldIndex>>>,
+    pub(super) fields: Vec<Arc<FieldBlock>>,
+}
+
+impl Tables {
+    /// Tables without a block.
+    pub(super) fn new(schema: &Schema) -> Self {
+        Self {
+            codes: CodeTable::new(Codec::untrained(schema.metric, schema.dim)),
+            vectors: VectorTable::new(schema.dim),
+            rows: RowTable::default(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Adds a block of `capacity` slots to each table.
+    pub(super) fn grow(&mut self, capacity: usize) -> Result<()> {
+        self.codes = self.codes.with_block(capacity)?;
+        self.vectors = self.vectors.with_block(capacity)?;
+        self.rows = self.rows.with_block();
+        self.fields.push(Arc::default());
+        Ok(())
+    }
+
+    /// Writes vector, code, metadata and body of `slot`, which is the next of its block, and has `capacity` slots.
+    pub(super) fn write(&self, slot: Slot, new: NewRow, capacity: usize, work: &mut Vec<f32>) -> Result<()> {
+        let NewRow { row, ver, node } = new;
+        let got = self.vectors.push(slot.block(), row.vector.as_deref())?;
+        if got != slot {
+            return Err(misplaced(slot, got));
+        }
+        self.codes.push(slot.block(), row.vector.as_deref(), work)?;
+        let metadata = row.payload.as_ref().map(|p| p.metadata_map()).unwrap_or_default();
+        if let Some(fields) = self.fields.get(slot.block().index()) {
+            fields.insert(&self.rows, slot, &metadata, slot.index() + 1 == capacity);
+        }
+        self.rows.put(slot, StoredRow { id: row.id, ver, node, payload: row.payload })
+    }
+}
+
+fn misplaced(expected: Slot, got: Slot) -> Error {
+    let what =
+        format!("a row was staged for slot {} and came to slot {}; please report this", expected.0, got.0);
+    Error::new(ErrorKind::Internal, what)
 }
 
 #[derive(Clone)]

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
+/// Rows of a write that links them itself, whoever else could.
+const LINK_OWN_ROWS: usize = 64;
+
 /// A point in the life of a store. Later writes have greater tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token {
@@ -107,10 +110,17 @@ impl Inner {
         Order { collection: self.clone(), tenant: tenant.map(Box::from), change }
     }
 
-    /// What a write pays for after its commit.
+    /// What a write pays for after its commit: with somebody in the background, its own linking where it is large or too
+    /// much waits; else all of it.
     fn after_write(&self, rows: usize) {
-        self.link_waiting(rows);
-        self.maintain(rows);
+        let Some(bell) = &self.background else {
+            self.link_waiting(rows);
+            return self.maintain(rows);
+        };
+        if rows >= LINK_OWN_ROWS || self.unlinked.len() > self.options.tail_rows_max {
+            self.link_waiting(rows);
+        }
+        bell.ring();
     }
 
     /// Gives the chunk the tenant of the handle, or says why it cannot be of it.

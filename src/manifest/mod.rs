@@ -15,19 +15,13 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use commit::{KEPT, Latest, commit, kept, latest};
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use format::FORMAT;
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use ident::Ident;
-#[allow(unused_imports, reason = "the engine is its user")]
 pub(crate) use names::{
     IDENT, Name, WAL, collection_folder, collection_number, manifest_name, manifest_number,
 };
-#[allow(unused_imports, reason = "the engine is its user")]
-pub(crate) use sets::{read_sets, write_sets};
-#[allow(unused_imports, reason = "the engine is its user")]
+pub(crate) use sets::{Sets, read_sets, write_sets};
 pub(crate) use sweep::sweep;
 
 use crate::config::Schema;
@@ -131,6 +125,21 @@ impl FileEntry {
 }
 
 impl CollectionEntry {
+    /// A collection without files.
+    pub(crate) fn new(number: u32, name: &str, schema: Schema) -> Self {
+        Self {
+            number,
+            name: name.to_owned(),
+            schema,
+            blocks: Vec::new(),
+            head: None,
+            links: None,
+            sets: None,
+            missing: Vec::new(),
+            dropped_blocks: Vec::new(),
+        }
+    }
+
     /// The path of one of its files.
     pub(crate) fn path(&self, file: &FileEntry) -> String {
         format!("{}/{}", collection_folder(self.number), file.name)
@@ -146,6 +155,22 @@ impl CollectionEntry {
 }
 
 impl Manifest {
+    /// Of a store that has nothing yet and was never opened.
+    pub(crate) fn new(store: u64) -> Self {
+        Self {
+            format: FORMAT,
+            number: 0,
+            store,
+            incarnation: 0,
+            seq: Seq(0),
+            ver: 0,
+            next_collection: 1,
+            replay_from: Seq(1),
+            holes: Vec::new(),
+            collections: Vec::new(),
+        }
+    }
+
     /// The paths of all files it names.
     pub(crate) fn paths(&self) -> impl Iterator<Item = String> + '_ {
         self.collections.iter().flat_map(|c| c.files().map(|f| c.path(f)))

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a name is ours only if making it from what was parsed gives the same name; all others are left alone.
 
-use crate::ids::{BlockId, Seq};
+use crate::ids::BlockId;
 
 /// Written once, when the store is made.
 pub(crate) const IDENT: &str = "IDENT";
@@ -40,11 +40,11 @@ pub(crate) enum Name {
     Rows(BlockId),
     /// Its codes, by the codec of this generation.
     Codes(BlockId, u32),
-    /// The rows of the block that was growing.
-    HeadRows(Seq),
-    HeadCodes(Seq),
-    Links(Seq),
-    Sets(Seq),
+    /// The rows of the block that was growing; the number is that of the manifest that names the file first, as below.
+    HeadRows(u64),
+    HeadCodes(u64),
+    Links(u64),
+    Sets(u64),
 }
 
 impl Name {
@@ -59,10 +59,10 @@ impl Name {
         let name = match (kind, extension, codec) {
             ("block", "rows", None) => Self::Rows(block()?),
             ("block", "codes", Some(codec)) => Self::Codes(block()?, codec.ok()?),
-            ("head", "rows", None) => Self::HeadRows(Seq(number)),
-            ("head", "codes", None) => Self::HeadCodes(Seq(number)),
-            ("links", "", None) => Self::Links(Seq(number)),
-            ("sets", "", None) => Self::Sets(Seq(number)),
+            ("head", "rows", None) => Self::HeadRows(number),
+            ("head", "codes", None) => Self::HeadCodes(number),
+            ("links", "", None) => Self::Links(number),
+            ("sets", "", None) => Self::Sets(number),
             _ => return None,
         };
         (name.to_string() == text).then_some(name)
@@ -74,10 +74,10 @@ impl std::fmt::Display for Name {
         match self {
             Self::Rows(BlockId(block)) => write!(f, "block-{block:04x}.rows"),
             Self::Codes(BlockId(block), codec) => write!(f, "block-{block:04x}-{codec:08x}.codes"),
-            Self::HeadRows(Seq(seq)) => write!(f, "head-{seq:016x}.rows"),
-            Self::HeadCodes(Seq(seq)) => write!(f, "head-{seq:016x}.codes"),
-            Self::Links(Seq(seq)) => write!(f, "links-{seq:016x}"),
-            Self::Sets(Seq(seq)) => write!(f, "sets-{seq:016x}"),
+            Self::HeadRows(number) => write!(f, "head-{number:016x}.rows"),
+            Self::HeadCodes(number) => write!(f, "head-{number:016x}.codes"),
+            Self::Links(number) => write!(f, "links-{number:016x}"),
+            Self::Sets(number) => write!(f, "sets-{number:016x}"),
         }
     }
 }

@@ -36,8 +36,8 @@ fn manifest(number: u64) -> Manifest {
         block: 4,
         rows: 17,
         seq,
-        file: file(Name::HeadRows(seq)),
-        codes: Some(file(Name::HeadCodes(seq))),
+        file: file(Name::HeadRows(41)),
+        codes: Some(file(Name::HeadCodes(41))),
     };
     let entry = CollectionEntry {
         number: 1,
@@ -45,8 +45,8 @@ fn manifest(number: u64) -> Manifest {
         schema: Schema::new(8, Metric::Cosine),
         blocks: vec![block(0), block(2)],
         head: Some(head),
-        links: Some(AtSeq { seq: Seq(33), file: file(Name::Links(Seq(33))) }),
-        sets: Some(AtSeq { seq: Seq(41), file: file(Name::Sets(Seq(41))) }),
+        links: Some(AtSeq { seq: Seq(33), file: file(Name::Links(33)) }),
+        sets: Some(AtSeq { seq: Seq(41), file: file(Name::Sets(41)) }),
         missing: vec![3, 4, 2 << 16 | 9],
         dropped_blocks: vec![1, 3],
     };
@@ -84,10 +84,10 @@ fn names_are_made_and_parsed_alike_and_no_other_is_ours() {
     for name in [
         Name::Rows(BlockId(0xffff)),
         Name::Codes(BlockId(0x1a), u32::MAX),
-        Name::HeadRows(Seq(1)),
-        Name::HeadCodes(Seq(u64::MAX)),
-        Name::Links(Seq(0xab)),
-        Name::Sets(Seq(0)),
+        Name::HeadRows(1),
+        Name::HeadCodes(u64::MAX),
+        Name::Links(0xab),
+        Name::Sets(0),
     ] {
         assert_eq!(Name::parse(&name.to_string()), Some(name));
     }
@@ -239,9 +239,8 @@ fn l7_manifests_that_cannot_be_are_refused_with_the_value() {
         ("dropped blocks are not", |m| m.collections[0].dropped_blocks = vec![3, 3]),
         ("growing block is 4", |m| m.collections[0].dropped_blocks.push(4)),
         ("file of seq 40 is in a state of seq 39", |m| (m.seq, m.replay_from) = (Seq(39), Seq(1))),
-        ("links-0000000000000021", |m| {
-            let links = m.collections[0].links.as_mut().unwrap();
-            links.seq = Seq(2);
+        ("sets-0000000000000002", |m| {
+            m.collections[0].links.as_mut().unwrap().file = file(Name::Sets(2));
         }),
         ("missing slots are not", |m| m.collections[0].missing.push(1)),
         ("dropped block 1", |m| m.collections[0].missing = vec![1 << 16]),
@@ -287,23 +286,29 @@ fn an_ident_is_read_as_written_and_no_two_are_alike() {
 fn the_live_set_is_read_as_written() {
     let (folder, disk) = disk();
     let slots: Vec<Slot> = (0..3_000u32).map(|i| Slot(i * 67 % (3 << 16))).chain([Slot(0x3_ffff)]).collect();
-    for live in [SlotBits::default(), SlotBits::default().with(&slots, &[])] {
-        let named = write_sets(&disk, "s", &live).unwrap();
+    let of = |slots: &[Slot]| {
+        let live = SlotBits::default().with(slots, &[]);
+        Sets { ready: live.with(&[], &slots[..slots.len() / 3]), live }
+    };
+    for sets in [Sets::default(), of(&slots)] {
+        let named = write_sets(&disk, "s", &sets).unwrap();
         let read = read_sets(&disk, "s", &named).unwrap();
-        assert!(read.iter().eq(live.iter()) && read.len() == live.len());
-        assert_eq!(read.blocks_len(), live.blocks_len());
+        for (read, written) in [(read.live, sets.live), (read.ready, sets.ready)] {
+            assert!(read.iter().eq(written.iter()) && read.len() == written.len());
+            assert_eq!(read.blocks_len(), written.blocks_len());
+        }
     }
-    let named = write_sets(&disk, "s", &SlotBits::default().with(&slots, &[])).unwrap();
+    let named = write_sets(&disk, "s", &of(&slots)).unwrap();
     let bytes = fs::read(folder.path().join("s")).unwrap();
-    assert_eq!(bytes.len(), 24 + 8 + 4 * 8_192 + 16);
+    assert_eq!(bytes.len(), 24 + 8 + 2 * 4 * 8_192 + 16);
     for bit in (0..bytes.len() * 8).step_by(997) {
         flip(&folder.path().join("s"), bit);
         assert_eq!(read_sets(&disk, "s", &named).err().unwrap().kind(), ErrorKind::Corrupt, "{bit}");
         flip(&folder.path().join("s"), bit);
     }
-    write_sets(&disk, "s", &SlotBits::default()).unwrap();
+    write_sets(&disk, "s", &Sets::default()).unwrap();
     assert!(read_sets(&disk, "s", &named).is_err(), "another file of that name");
-    let body = encode(&SlotBits::default().with(&slots, &[]));
+    let body = encode(&of(&slots));
     for wrong in [&body[..7], &body[..8], &body[..body.len() - 1], &[&body[..], &[0]].concat()] {
         assert!(decode(wrong).is_none());
     }
@@ -327,7 +332,7 @@ fn l15_a_sweep_removes_what_no_kept_manifest_names_and_nothing_else() {
     for number in 2..=5 {
         let mut m = manifest(number);
         // Each state has sets of its own; the head goes with the fourth.
-        m.collections[0].sets = Some(AtSeq { seq: Seq(number), file: file(Name::Sets(Seq(number))) });
+        m.collections[0].sets = Some(AtSeq { seq: Seq(number), file: file(Name::Sets(number)) });
         if number >= 4 {
             m.collections[0].head = None;
         }
@@ -360,7 +365,7 @@ fn l15_a_sweep_removes_what_no_kept_manifest_names_and_nothing_else() {
     let in_use = |path: &str| used.contains(&path) || path == "c00000003/";
     let mut removed = sweep(&disk, &keep, &in_use).unwrap();
     removed.sort();
-    let sets = |seq| format!("c00000001/{}", Name::Sets(Seq(seq)));
+    let sets = |seq| format!("c00000001/{}", Name::Sets(seq));
     let mut want: Vec<String> = stray.iter().map(|s| s.to_string()).collect();
     // The head that only the third state names stays.
     want.extend([manifest_name(1), manifest_name(2), sets(2), sets(41), "c00000002/".into()]);
@@ -386,5 +391,5 @@ fn l14_a_manifest_goes_before_the_files_that_only_it_names() {
     next.collections[0].links = None;
     materialize(&disk, folder.path(), &next);
     let removed = sweep(&disk, &[next], &|_| false).unwrap();
-    assert_eq!(removed, [manifest_name(1), format!("c00000001/{}", Name::Links(Seq(33)))]);
+    assert_eq!(removed, [manifest_name(1), format!("c00000001/{}", Name::Links(33))]);
 }

@@ -24,6 +24,8 @@ pub(crate) use record::{LoggedRow, RowsCommit, RowsPayload};
 pub(crate) use scan::{Damage, FileInfo, Scan, obsolete, scan};
 pub(crate) use writer::{Commit, Writer};
 
+use crate::disk::{Disk, fault};
+use crate::error::Result;
 use crate::ids::Seq;
 
 /// The folder that the log stands in.
@@ -52,6 +54,12 @@ impl Kind {
     fn of(code: u8) -> Option<Self> {
         [Self::Rows, Self::Create, Self::Drop].into_iter().find(|kind| kind.code() == code)
     }
+}
+
+/// First seq and number of the newest file, if there is one.
+pub(crate) fn newest(disk: &dyn Disk) -> Result<Option<(Seq, u32)>> {
+    let names = disk.list(FOLDER).map_err(|e| fault("list", FOLDER, e))?;
+    Ok(names.iter().filter_map(|name| parse_name(name)).max_by_key(|(_, number)| *number))
 }
 
 fn file_name(first: Seq, number: u32) -> String {

@@ -11,6 +11,7 @@
 mod bench;
 mod calls;
 mod concurrent;
+mod durable;
 mod features;
 mod heal;
 mod model;

@@ -1,0 +1,197 @@
+//! The one background thread of a store on a disk: a closed list of jobs, one step at a time, the most urgent first.
+//!
+//! Invariants: nothing else starts a thread of its own accord; linking new rows goes at full speed, because writes wait for it;
+//! all other work sleeps for as long as its share of a core demands; a job that failed is told in the statistics and tried
+//! again later.
+
+use super::checkpoint::Scope;
+use super::store::Shared;
+use crate::config::Durability;
+use crate::error::{Error, ErrorKind, Result};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Rows linked in one step.
+const LINK_ROWS: usize = 64;
+/// How long the thread sleeps when there is nothing to do and nobody wakes it.
+const IDLE: Duration = Duration::from_millis(50);
+/// How long a job that failed waits.
+const RETRY: Duration = Duration::from_secs(5);
+
+pub(super) struct Keeper {
+    bell: Arc<Bell>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Wakes the thread, or ends it.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+    ended: AtomicBool,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            *rung = true;
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn wait(&self, at_most: Duration) {
+        let mut rung = self.rung.lock();
+        if !*rung && !self.is_ended() {
+            self.changed.wait_for(&mut rung, at_most);
+        }
+        *rung = false;
+    }
+}
+
+impl Keeper {
+    pub(super) fn start(shared: &Arc<Shared>) -> Result<Self> {
+        let bell = shared.bell.clone();
+        let (of_thread, rings) = (shared.clone(), bell.clone());
+        let thread = std::thread::Builder::new()
+            .name("nearfield-keeper".into())
+            .spawn(move || Work::new(of_thread, rings).run())
+            .map_err(|e| {
+                let message = "the system gave no thread for background work; raise its limit on threads";
+                Error::new(ErrorKind::Full, message).with_source(e)
+            })?;
+        Ok(Self { bell, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread after the step it is in.
+    pub(super) fn stop(&self) {
+        self.bell.ended.store(true, Ordering::Release);
+        self.bell.ring();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic there was a bug; the store is as good as after a kill.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    bell: Arc<Bell>,
+    flushed: Instant,
+    checkpointed: Instant,
+    /// What was linked when links were last saved.
+    saved_rows: usize,
+    not_before: Instant,
+}
+
+impl Work {
+    fn new(shared: Arc<Shared>, bell: Arc<Bell>) -> Self {
+        let now = Instant::now();
+        let saved_rows = shared.linked_rows();
+        Self { shared, bell, flushed: now, checkpointed: now, saved_rows, not_before: now }
+    }
+
+    fn run(mut self) {
+        let collections = self.shared.open_collections();
+        // Opening did not wait for this; the first write or look-up by id would.
+        collections.iter().for_each(|inner| inner.make_names());
+        drop(collections);
+        while !self.bell.is_ended() {
+            let is_busy = self.step();
+            if !is_busy {
+                self.bell.wait(IDLE);
+            }
+        }
+    }
+
+    /// One step of the most urgent job; false if there is none.
+    fn step(&mut self) -> bool {
+        self.flush();
+        if self.link() {
+            return true;
+        }
+        if Instant::now() < self.not_before {
+            return false;
+        }
+        let job = self.next_checkpoint();
+        if let Some(scope) = job {
+            let started = Instant::now();
+            let done = self.shared.checkpoint(scope, &|_| self.pace(started));
+            self.after_checkpoint(scope, done);
+            return true;
+        }
+        self.care()
+    }
+
+    /// Buffered commits to the disk, when they are old enough.
+    fn flush(&mut self) {
+        let options = &self.shared.options;
+        if options.durability == Durability::Buffered
+            && self.flushed.elapsed() >= Duration::from_millis(options.flush_ms)
+        {
+            let done = self.shared.line.with_log(|log| log.flush());
+            self.flushed = Instant::now();
+            self.shared.note("flush", done.unwrap_or(Ok(())));
+        }
+    }
+
+    fn link(&self) -> bool {
+        let mut linked = 0;
+        for inner in self.shared.open_collections() {
+            linked += inner.link_waiting(LINK_ROWS);
+        }
+        linked > 0
+    }
+
+    /// The chores of every collection, a step each.
+    fn care(&self) -> bool {
+        let started = Instant::now();
+        let mut is_busy = false;
+        for inner in self.shared.open_collections() {
+            is_busy |= inner.care();
+        }
+        if is_busy {
+            self.pace(started);
+        }
+        is_busy
+    }
+
+    fn next_checkpoint(&self) -> Option<Scope> {
+        let options = &self.shared.options;
+        let linked = self.shared.linked_rows();
+        let is_due = self.checkpointed.elapsed() >= Duration::from_secs(options.checkpoint_seconds);
+        if linked >= self.saved_rows.saturating_add(options.checkpoint_rows)
+            || is_due && linked != self.saved_rows
+        {
+            return Some(Scope::Links);
+        }
+        self.shared.has_full_blocks().then_some(Scope::Seal)
+    }
+
+    fn after_checkpoint(&mut self, scope: Scope, done: Result<()>) {
+        if done.is_err() {
+            self.not_before = Instant::now() + RETRY;
+        } else if scope == Scope::Links {
+            self.saved_rows = self.shared.linked_rows();
+            self.checkpointed = Instant::now();
+        }
+        self.shared.note("checkpoint", done);
+    }
+
+    /// Sleeps off what was worked since `started`, so that the work takes its share of a core and no more.
+    fn pace(&self, started: Instant) {
+        if self.bell.is_ended() {
+            return;
+        }
+        let share = self.shared.options.background_cpu;
+        let rest = started.elapsed().mul_f64((1.0 - share) / share);
+        std::thread::sleep(rest.min(Duration::from_millis(20)));
+    }
+}

@@ -1,0 +1,103 @@
+//! Recovery: from a folder to a store. It may be killed anywhere and begun again (L6).
+//!
+//! The folder is taken, its newest manifest marked as opened; blocks are mapped; the log is read from where files end; what is
+//! valid of its last file goes to a new one, because appending to a file whose tail was torn would hide damage; then the store
+//! serves, and whatever the links do not cover yet stands in the tail.
+
+use super::commit::{Line, Mark};
+use super::home::Home;
+use super::log::{FILE_BYTES_MAX, Log, LogStart};
+use super::replay::Replay;
+use super::restore::{self, Restored};
+use super::store::Shared;
+use crate::config::Options;
+use crate::disk::{Disk, fault};
+use crate::error::Result;
+use crate::ids::{Seq, Ver};
+use crate::manifest::{Hole, WAL};
+use crate::wal::{self, Commit, Kind, Scan};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The commits of the newest file of the log, to be written again.
+type Tail = Vec<(Seq, Kind, Vec<u8>)>;
+
+pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Shared> {
+    let home = Home::take(disk.clone())?;
+    let manifest = home.manifests.lock()[0].clone();
+    let ident = home.ident;
+    disk.make_dir(WAL).and_then(|()| disk.sync_dir("")).map_err(|e| fault("make", WAL, e))?;
+    let newest = wal::newest(&*disk)?;
+
+    let restored: Vec<Restored> = manifest
+        .collections
+        .iter()
+        .map(|entry| restore::restore(&*disk, entry, &options))
+        .collect::<Result<_>>()?;
+    let mut replay = Replay::new(restored, &manifest);
+    let mut tail: Tail = Vec::new();
+    let scan =
+        wal::scan(&*disk, ident.store, manifest.replay_from, manifest.seq, &mut |seq, kind, payload| {
+            if newest.is_some_and(|(first, _)| seq >= first) {
+                tail.push((seq, kind, payload.to_vec()));
+            }
+            replay.redo(seq, kind, payload)
+        })?;
+    let last = Seq(scan.last.0.max(manifest.seq.0));
+    let ver = replay.ver.max(Ver(i64::try_from(manifest.ver).unwrap_or(i64::MAX)));
+    let log = begin_log(&disk, &scan, &tail, last, ident.store, newest, &options)?;
+    let mark = Mark { seq: last, ver };
+    let line = Line::new(manifest.incarnation, options.durability, mark, Some(log));
+    let shared = Shared::new(options, line, Some(home), ident.id_seed);
+    let next_collection = replay.next_collection;
+    let collections = replay.finish(&shared)?;
+    shared.next_collection.store(next_collection, Ordering::Relaxed);
+    *shared.collections.write() = collections;
+    shared.note_damage(&scan);
+    Ok(shared)
+}
+
+/// The valid tail of the newest file goes to a file of its own, with a salt of its own.
+fn begin_log(
+    disk: &Arc<dyn Disk>,
+    scan: &Scan,
+    tail: &Tail,
+    last: Seq,
+    store: u64,
+    newest: Option<(Seq, u32)>,
+    options: &Options,
+) -> Result<Log> {
+    // What lies behind a hole is not one run of seqs: it stays where it is.
+    let start = tail.iter().rposition(|(seq, ..)| !follows(tail, *seq)).unwrap_or(0);
+    let tail = &tail[start..];
+    let commits: Vec<Commit<'_>> = tail
+        .iter()
+        .map(|(seq, kind, payload)| Commit { seq: *seq, kind: *kind, payload: [payload, &[]] })
+        .collect();
+    let is_whole = commits.last().is_some_and(|c| c.seq == last);
+    let commits = if is_whole { commits } else { Vec::new() };
+    let first = commits.first().map_or(Seq(last.0 + 1), |c| c.seq);
+    let start = LogStart {
+        store,
+        number: newest.map_or(1, |(_, number)| number + 1),
+        first,
+        tail: &commits,
+        older: scan.files.clone(),
+    };
+    Log::open(disk.clone(), start, FILE_BYTES_MAX, options.disk_reserve_bytes)
+}
+
+/// Whether the commit before `seq` is in the tail too.
+fn follows(tail: &Tail, seq: Seq) -> bool {
+    seq.0 > 0 && tail.binary_search_by_key(&Seq(seq.0 - 1), |(s, ..)| *s).is_ok()
+}
+
+impl Shared {
+    /// Remembers what the log has lost: every answer says so until it is made good.
+    fn note_damage(&self, scan: &Scan) {
+        let holes = scan.holes.iter().map(|&(first, last)| Hole { first, last });
+        self.health.lock().holes.extend(holes);
+        let damage = scan.damage.iter().map(|d| format!("wal/{} at offset {}: {}", d.file, d.offset, d.why));
+        self.health.lock().damage.extend(damage);
+    }
+}

@@ -1,0 +1,205 @@
+//! The log over the files: what was committed since they were written is done again.
+//!
+//! Invariants: doing it twice is doing it once (L6), because every record names the slots it fills and empties; a slot is filled
+//! once and emptied once in its life, so the order of both does not matter to the outcome.
+
+use super::draft::NewRow;
+use super::inner::{Files, Inner, Parts, graph_of};
+use super::restore::{Restored, block_slots};
+use super::store::{Shared, check_name};
+use super::view::View;
+use crate::config::Schema;
+use crate::disk::{Bug, planted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{Seq, Slot, Ver};
+use crate::manifest::Manifest;
+use crate::wal::{Kind, RowsCommit};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a record says of a collection that comes or goes.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Described {
+    pub(super) number: u32,
+    pub(super) name: String,
+    pub(super) schema: Schema,
+}
+
+pub(super) struct Replay {
+    collections: BTreeMap<u32, Redone>,
+    /// The highest version that any row has.
+    pub(super) ver: Ver,
+    pub(super) next_collection: u32,
+    seq: Seq,
+}
+
+/// A collection on its way back.
+struct Redone {
+    restored: Restored,
+    name: String,
+    schema: Schema,
+    added: Vec<Slot>,
+    with_vector: Vec<Slot>,
+    removed: Vec<Slot>,
+    work: Vec<f32>,
+    /// The first commit that put a row into each block that no file holds.
+    block_seqs: BTreeMap<u16, Seq>,
+}
+
+impl Replay {
+    pub(super) fn new(restored: Vec<Restored>, manifest: &Manifest) -> Self {
+        let collections = restored.into_iter().map(|restored| {
+            let (name, schema) = (restored.entry.name.clone(), restored.entry.schema.clone());
+            (restored.entry.number, Redone::new(restored, name, schema))
+        });
+        Self {
+            collections: collections.collect(),
+            ver: Ver(0),
+            next_collection: manifest.next_collection,
+            seq: manifest.seq,
+        }
+    }
+
+    pub(super) fn redo(&mut self, seq: Seq, kind: Kind, payload: &[u8]) -> Result<()> {
+        self.seq = self.seq.max(seq);
+        match kind {
+            Kind::Rows => {
+                let commit = RowsCommit::parse(payload).ok_or_else(|| unreadable(seq))?;
+                if planted(Bug::ReplayTwiceAppends) {
+                    return Ok(());
+                }
+                // A collection that is not there was dropped later.
+                let Some(redone) = self.collections.get_mut(&commit.collection) else { return Ok(()) };
+                self.ver = self.ver.max(redone.rows(seq, &commit)?);
+            }
+            Kind::Create => {
+                let new = described(payload).ok_or_else(|| unreadable(seq))?;
+                new.schema.validate()?;
+                check_name(&new.name)?;
+                self.next_collection = self.next_collection.max(new.number.saturating_add(1));
+                let fresh = || {
+                    Redone::new(
+                        Restored::nothing(new.number, &new.name, &new.schema),
+                        new.name.clone(),
+                        new.schema.clone(),
+                    )
+                };
+                self.collections.entry(new.number).or_insert_with(fresh);
+            }
+            Kind::Drop => {
+                let gone = described(payload).ok_or_else(|| unreadable(seq))?;
+                self.collections.remove(&gone.number);
+            }
+        }
+        Ok(())
+    }
+
+    /// The collections as they were, by name.
+    pub(super) fn finish(self, shared: &Shared) -> Result<BTreeMap<String, Arc<Inner>>> {
+        let seq = self.seq;
+        let done = self.collections.into_values().map(|redone| {
+            let inner = redone.finish(shared, seq)?;
+            Ok((inner.name.to_string(), Arc::new(inner)))
+        });
+        done.collect()
+    }
+}
+
+impl Redone {
+    fn new(restored: Restored, name: String, schema: Schema) -> Self {
+        Self {
+            restored,
+            name,
+            schema,
+            added: Vec::new(),
+            with_vector: Vec::new(),
+            removed: Vec::new(),
+            work: Vec::new(),
+            block_seqs: BTreeMap::new(),
+        }
+    }
+
+    /// Does one commit again; returns its highest version.
+    fn rows(&mut self, seq: Seq, commit: &RowsCommit<'_>) -> Result<Ver> {
+        let is_new = seq > self.restored.sets_seq;
+        let slots = block_slots(&self.schema);
+        let (mut slot, mut ver) = (commit.first, Ver(0));
+        for row in commit.rows() {
+            let vector = row.vector();
+            if vector.as_ref().is_some_and(|v| v.len() != self.schema.dim) || slot.index() >= slots {
+                return Err(unreadable(seq));
+            }
+            ver = ver.max(row.body.ver);
+            if is_new || self.restored.sets.live.contains(slot) {
+                self.added.push(slot);
+                if vector.is_some() {
+                    self.with_vector.push(slot);
+                }
+            }
+            if !self.restored.tables.vectors.holds(slot) {
+                self.block_seqs.entry(slot.block().0).or_insert(seq);
+                let new = NewRow { row: row.body.to_row(vector), ver: row.body.ver, node: row.body.node };
+                self.fill(slot, new)?;
+            }
+            slot = slot.following(slots);
+        }
+        if is_new && !planted(Bug::ForgetRemovedSlots) {
+            self.removed.extend(commit.removed());
+        }
+        Ok(ver)
+    }
+
+    /// Writes a row into the next slot of its block. Slots before it that no record fills were lost with a part of the log.
+    fn fill(&mut self, slot: Slot, new: NewRow) -> Result<()> {
+        let capacity = block_slots(&self.schema);
+        let tables = &mut self.restored.tables;
+        while tables.vectors.blocks() <= slot.block().index() {
+            tables.grow(capacity)?;
+        }
+        for _ in tables.vectors.rows_in(slot.block().index())..slot.index() {
+            tables.vectors.push(slot.block(), None)?;
+            tables.codes.push(slot.block(), None, &mut self.work)?;
+        }
+        tables.write(slot, new, capacity, &mut self.work)
+    }
+
+    fn finish(self, shared: &Shared, seq: Seq) -> Result<Inner> {
+        let Restored { entry, tables, sets, codec, damage, lost, .. } = self.restored;
+        let live = sets.live.with(&self.added, &self.removed);
+        let ready = sets.ready.with(&self.with_vector, &self.removed);
+        // Known to be gone, found to be gone, or named by a set and held by no file and no record.
+        let gone = entry.missing.iter().copied().map(Slot).chain(lost);
+        let unheld = live.iter().filter(|slot| !tables.vectors.is_written(*slot));
+        let missing: Vec<Slot> = gone.chain(unheld).filter(|slot| live.contains(*slot)).collect();
+        let (live, ready) = (live.with(&[], &missing), ready.with(&[], &missing));
+        let graph = graph_of(&self.schema)?;
+        for block in 0..tables.vectors.blocks() {
+            graph.grow(tables.vectors.capacity_of(block))?;
+        }
+        let tail: Arc<[Slot]> = ready.iter().collect();
+        let view = View { seq, tables: Arc::new(tables), live, ready, tail, linked: 0 };
+        let parts = Parts {
+            number: entry.number,
+            name: self.name.into(),
+            schema: self.schema,
+            id_seed: shared.id_seed,
+            view,
+            graph,
+            files: Files { block_seqs: self.block_seqs, missing, codec },
+        };
+        shared.health.lock().damage.extend(damage);
+        let inner = Inner::of(parts, shared.options.clone(), shared.line.clone());
+        Ok(inner.with_background(Some(shared.bell.clone())))
+    }
+}
+
+pub(super) fn described(payload: &[u8]) -> Option<Described> {
+    serde_json::from_slice(payload).ok()
+}
+
+fn unreadable(seq: Seq) -> Error {
+    let message = format!("the log's commit {seq} is whole and makes no sense; run `nearfield doctor`");
+    Error::new(ErrorKind::Corrupt, message)
+}

@@ -1,0 +1,165 @@
+//! Blocks from memory into files, and files in place of memory.
+//!
+//! Invariant: a block that takes no more rows never changes, so its file can be written while everything goes on.
+
+use super::ids;
+use super::inner::Inner;
+use super::restore::mapping;
+use super::view::View;
+use crate::block::{CodesAt, RowSource, RowsFile, RowsHead, write_codes, write_rows};
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::ids::{BlockId, Seq, Slot};
+use crate::manifest::{BlockEntry, CollectionEntry, FileEntry, HeadEntry, Name, collection_folder};
+use std::sync::Arc;
+
+/// The rows of one block of a view.
+struct Source<'a> {
+    view: &'a View,
+    block: BlockId,
+    id_seed: u64,
+}
+
+impl RowSource for Source<'_> {
+    fn vector(&self, row: usize) -> Option<&[f32]> {
+        self.view.tables.vectors.get(Slot::new(self.block, row as u16))
+    }
+
+    fn body(&self, row: usize, out: &mut Vec<u8>) {
+        if let Some(body) = self.view.tables.rows.get(Slot::new(self.block, row as u16)) {
+            body.encode(out);
+        }
+    }
+
+    fn id_hash(&self, row: usize) -> u64 {
+        ids::hash(self.id_seed, self.view.tables.rows.id(Slot::new(self.block, row as u16)))
+    }
+}
+
+/// Writes every full block that has no file, and codes that another codec made. Says whether there was any.
+pub(super) fn write_full_blocks(
+    disk: &dyn Disk,
+    inner: &Inner,
+    view: &View,
+    entry: &mut CollectionEntry,
+    pace: &dyn Fn(usize),
+) -> Result<bool> {
+    let vectors = &view.tables.vectors;
+    let codec = inner.files.lock().codec;
+    let mut is_new = false;
+    for block in (0..vectors.next_slot().block().0).map(BlockId) {
+        let rows = vectors.rows_in(block.index());
+        if rows == 0 {
+            continue;
+        }
+        let writer = Writer { disk, inner, view, block, rows, codec, pace };
+        match entry.blocks.binary_search_by_key(&block.0, |b| b.block) {
+            Ok(at) => {
+                let name = Name::Codes(block, codec);
+                if entry.blocks[at].codes.as_ref().is_none_or(|file| file.name != name.to_string()) {
+                    entry.blocks[at].codes = Some(writer.codes(name)?);
+                    is_new = true;
+                }
+            }
+            Err(at) => {
+                let file = writer.rows(Name::Rows(block))?;
+                let codes = Some(writer.codes(Name::Codes(block, codec))?);
+                entry.blocks.insert(at, BlockEntry { block: block.0, rows: rows as u32, file, codes });
+                is_new = true;
+            }
+        }
+        if entry.head.as_ref().is_some_and(|head| head.block <= block.0) {
+            entry.head = None;
+        }
+    }
+    Ok(is_new)
+}
+
+/// Writes the block that grows, if it has rows that its last file has not. Says whether it did.
+pub(super) fn write_head(
+    disk: &dyn Disk,
+    inner: &Inner,
+    view: &View,
+    entry: &mut CollectionEntry,
+    seq: Seq,
+    number: u64,
+    pace: &dyn Fn(usize),
+) -> Result<bool> {
+    let vectors = &view.tables.vectors;
+    let block = vectors.next_slot().block();
+    let rows = vectors.rows_in(block.index());
+    let codec = inner.files.lock().codec;
+    if rows == 0 {
+        return Ok(false);
+    }
+    if let Some(head) = entry.head.as_mut().filter(|h| h.block == block.0 && h.rows as usize == rows) {
+        head.seq = seq;
+        return Ok(false);
+    }
+    let writer = Writer { disk, inner, view, block, rows, codec, pace };
+    let file = writer.rows(Name::HeadRows(number))?;
+    let codes = Some(writer.codes(Name::HeadCodes(number))?);
+    entry.head = Some(HeadEntry { block: block.0, rows: rows as u32, seq, file, codes });
+    Ok(true)
+}
+
+struct Writer<'a> {
+    disk: &'a dyn Disk,
+    inner: &'a Inner,
+    view: &'a View,
+    block: BlockId,
+    rows: usize,
+    codec: u32,
+    pace: &'a dyn Fn(usize),
+}
+
+impl Writer<'_> {
+    fn rows(&self, name: Name) -> Result<FileEntry> {
+        let head = RowsHead {
+            collection: self.inner.number,
+            block: self.block.0,
+            dim: self.inner.schema.dim as u32,
+            rows: self.rows as u32,
+        };
+        let source = Source { view: self.view, block: self.block, id_seed: self.inner.id_seed };
+        let named = write_rows(self.disk, &self.path(name), head, &source, self.pace)?;
+        Ok(FileEntry::new(name, named))
+    }
+
+    fn codes(&self, name: Name) -> Result<FileEntry> {
+        let at =
+            CodesAt { collection: self.inner.number, block: self.block, rows: self.rows, codec: self.codec };
+        let named = write_codes(self.disk, &self.path(name), at, &self.view.tables.codes, self.pace)?;
+        Ok(FileEntry::new(name, named))
+    }
+
+    fn path(&self, name: Name) -> String {
+        format!("{}/{name}", collection_folder(self.inner.number))
+    }
+}
+
+impl Inner {
+    /// Puts the files of sealed blocks in the place of their memory.
+    pub(super) fn bring_in(&self, disk: &dyn Disk, entry: &CollectionEntry) -> Result<()> {
+        for block in &entry.blocks {
+            let at = usize::from(block.block);
+            let view = self.view.load_full();
+            let is_in = view.tables.rows.file(at).is_some_and(|file| file.rows() == block.rows as usize);
+            if is_in || view.tables.vectors.rows_in(at) == 0 {
+                continue;
+            }
+            let path = entry.path(&block.file);
+            let named = block.file.named();
+            let file = Arc::new(RowsFile::open(disk, &path, mapping(self.options.io), Some(&named))?);
+            let _writer = self.writer.lock();
+            let mut view = View::clone(&self.view.load());
+            let mut tables = view.tables.as_ref().clone();
+            tables.vectors = tables.vectors.with_replaced_block(at, file.vectors(), Some(file.clone()))?;
+            tables.rows = tables.rows.with_moved(at, Some(file));
+            view.tables = Arc::new(tables);
+            self.view.store(Arc::new(view));
+            self.files.lock().block_seqs.remove(&block.block);
+        }
+        Ok(())
+    }
+}
