@@ -57,8 +57,7 @@ impl Bell {
 }
 
 impl Keeper {
-    pub(super) fn start(shared: &Arc<Shared>) -> Result<Self> {
-        let bell = shared.bell.clone();
+    pub(super) fn start(shared: &Arc<Shared>, bell: Arc<Bell>) -> Result<Self> {
         let (of_thread, rings) = (shared.clone(), bell.clone());
         let thread = std::thread::Builder::new()
             .name("nearfield-keeper".into())

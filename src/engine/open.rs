@@ -6,6 +6,7 @@
 
 use super::commit::{Line, Mark};
 use super::home::Home;
+use super::keeper::Bell;
 use super::log::{FILE_BYTES_MAX, Log, LogStart};
 use super::replay::Replay;
 use super::restore::{self, Restored};
@@ -22,7 +23,7 @@ use std::sync::atomic::Ordering;
 /// The commits of the newest file of the log, to be written again.
 type Tail = Vec<(Seq, Kind, Vec<u8>)>;
 
-pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Shared> {
+pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>>) -> Result<Shared> {
     let home = Home::take(disk.clone())?;
     let manifest = home.manifests.lock()[0].clone();
     let ident = home.ident;
@@ -48,7 +49,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Shared> {
     let log = begin_log(&disk, &scan, &tail, last, ident.store, newest, &options)?;
     let mark = Mark { seq: last, ver };
     let line = Line::new(manifest.incarnation, options.durability, mark, Some(log));
-    let shared = Shared::new(options, line, Some(home), ident.id_seed);
+    let shared = Shared::new(options, line, Some(home), bell, ident.id_seed);
     let next_collection = replay.next_collection;
     let collections = replay.finish(&shared)?;
     shared.next_collection.store(next_collection, Ordering::Relaxed);

@@ -191,7 +191,7 @@ impl Redone {
         };
         shared.health.lock().damage.extend(damage);
         let inner = Inner::of(parts, shared.options.clone(), shared.line.clone());
-        Ok(inner.with_background(Some(shared.bell.clone())))
+        Ok(inner.with_background(shared.bell.clone()))
     }
 }
 

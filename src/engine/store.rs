@@ -51,7 +51,8 @@ pub(super) struct Shared {
     pub(super) next_collection: AtomicU32,
     /// Where it stands on a disk; nowhere for a store in memory.
     pub(super) home: Option<Home>,
-    pub(super) bell: Arc<Bell>,
+    /// Wakes the background thread, if there is one.
+    pub(super) bell: Option<Arc<Bell>>,
     pub(super) health: Mutex<Health>,
     pub(super) id_seed: u64,
 }
@@ -88,9 +89,18 @@ impl Store {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
         options.validate()?;
-        let shared = Arc::new(open::open(disk, options)?);
-        let keeper = Some(Keeper::start(&shared)?);
+        let bell = Arc::<Bell>::default();
+        let shared = Arc::new(open::open(disk, options, Some(bell.clone()))?);
+        let keeper = Some(Keeper::start(&shared, bell)?);
         Ok(Self { alive: Arc::new(Alive { shared, keeper }) })
+    }
+
+    /// Without a background thread: writes pay for the chores, and every file is written by a call. What a run does to the disk
+    /// then depends on nothing but the calls.
+    #[cfg(test)]
+    pub(crate) fn open_still(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
+        let shared = Arc::new(open::open(disk, options, None)?);
+        Ok(Self { alive: Arc::new(Alive { shared, keeper: None }) })
     }
 
     /// A store that lives and dies with the process.
@@ -106,7 +116,7 @@ impl Store {
 
     fn of(options: Options) -> Self {
         let id_seed = RandomState::new().hash_one(0);
-        let shared = Shared::new(options, Line::memory(), None, id_seed);
+        let shared = Shared::new(options, Line::memory(), None, None, id_seed);
         Self { alive: Arc::new(Alive { shared: Arc::new(shared), keeper: None }) }
     }
 
@@ -216,14 +226,20 @@ impl Store {
 }
 
 impl Shared {
-    pub(super) fn new(options: Options, line: Line, home: Option<Home>, id_seed: u64) -> Self {
+    pub(super) fn new(
+        options: Options,
+        line: Line,
+        home: Option<Home>,
+        bell: Option<Arc<Bell>>,
+        id_seed: u64,
+    ) -> Self {
         Self {
             options,
             line: Arc::new(line),
             collections: RwLock::default(),
             next_collection: AtomicU32::new(1),
             home,
-            bell: Arc::default(),
+            bell,
             health: Mutex::default(),
             id_seed,
         }
@@ -231,9 +247,8 @@ impl Shared {
 
     /// A collection without rows, which nobody sees yet.
     pub(super) fn collection(&self, number: u32, name: &str, schema: Schema) -> Result<Inner> {
-        let background = self.home.as_ref().map(|_| self.bell.clone());
         Inner::new(number, name, schema, self.options.clone(), self.line.clone(), self.id_seed)
-            .map(|inner| inner.with_background(background))
+            .map(|inner| inner.with_background(self.bell.clone()))
     }
 
     pub(super) fn open_collections(&self) -> Vec<Arc<Inner>> {
