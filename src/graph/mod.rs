@@ -5,6 +5,7 @@
 mod flat;
 #[cfg(feature = "hnsw-rs")]
 mod hnsw_rs;
+mod lost;
 mod pool;
 mod scratch;
 mod visited;
@@ -19,6 +20,7 @@ pub(crate) use flat::FlatGraph;
 #[cfg(feature = "hnsw-rs")]
 pub(crate) use hnsw_rs::HnswRsGraph;
 pub(crate) use pool::Near;
+pub(crate) use lost::Lost;
 pub(crate) use scratch::Scratch;
 
 /// What a graph can look at: the codes and the full-precision rows of every slot.
@@ -52,7 +54,8 @@ pub(crate) enum Walk<'a> {
     FilterFirst(&'a SlotBits),
 }
 
-/// Finds near slots. Searches run beside everything; `link` runs beside itself; `heal` and `grow` run alone among writers.
+/// Finds near slots. Searches and `lost` run beside everything; `link` runs beside itself; `heal`, `mend` and `grow` run
+/// alone among writers.
 pub(crate) trait Graph: Send + Sync {
     /// Makes room for the next block, of `capacity` slots.
     fn grow(&self, capacity: usize) -> Result<()>;
@@ -74,8 +77,20 @@ pub(crate) trait Graph: Send + Sync {
         scratch: &mut Scratch,
     ) -> Option<Slot>;
 
-    /// Links every slot of `live` that no walk can reach; says how many there were.
-    fn mend(&self, space: Space<'_>, live: &SlotBits, scratch: &mut Scratch) -> usize;
+    /// The slots of `live` that no walk reaches. Every one of `live` was linked before. Only reads: what is linked meanwhile
+    /// can make it miss a slot, or name one too many, and neither does harm.
+    fn lost(&self, live: &SlotBits) -> Lost;
+
+    /// Takes up to `budget` slots off `lost` and links those of them that are live and still out of reach; says how many it
+    /// linked. A link forced in may push out another slot's last one, so look again afterwards.
+    fn mend(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        lost: &mut Lost,
+        budget: usize,
+        scratch: &mut Scratch,
+    ) -> usize;
 
     /// Checks the invariants over all lists: how many live slots can not be reached, or which rule is broken.
     fn check(&self, live: &SlotBits) -> std::result::Result<usize, String>;

@@ -15,12 +15,13 @@ mod heal;
 mod insert;
 mod levels;
 mod links;
+mod mend;
 mod search;
 mod select;
 #[cfg(test)]
 mod tests;
 
-use super::{Ask, Graph, Scratch, Space};
+use super::{Ask, Graph, Lost, Scratch, Space};
 use crate::error::Result;
 use crate::ids::{Level, Slot};
 use crate::metrics::Work;
@@ -84,7 +85,7 @@ impl Graph for FlatGraph {
     }
 
     fn link(&self, space: Space<'_>, live: &SlotBits, slot: Slot, scratch: &mut Scratch) -> Work {
-        self.link_node(space, live, slot, true, scratch)
+        self.link_node(space, live, slot, &|_| true, scratch)
     }
 
     fn search(&self, space: Space<'_>, ask: &Ask<'_>, scratch: &mut Scratch) -> Work {
@@ -102,8 +103,19 @@ impl Graph for FlatGraph {
         self.heal_some(space, live, from, budget, scratch)
     }
 
-    fn mend(&self, space: Space<'_>, live: &SlotBits, scratch: &mut Scratch) -> usize {
-        self.mend_all(space, live, scratch)
+    fn lost(&self, live: &SlotBits) -> Lost {
+        self.find_lost(live)
+    }
+
+    fn mend(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        lost: &mut Lost,
+        budget: usize,
+        scratch: &mut Scratch,
+    ) -> usize {
+        self.mend_some(space, live, lost, budget, scratch)
     }
 
     fn check(&self, live: &SlotBits) -> std::result::Result<usize, String> {
