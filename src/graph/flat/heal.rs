@@ -153,7 +153,7 @@ impl FlatGraph {
     }
 
     /// The live slot on the highest level becomes the entry, if the present one is dead.
-    fn choose_entry(&self, live: &SlotBits) {
+    pub(super) fn choose_entry(&self, live: &SlotBits) {
         if self.entry().is_some_and(|(slot, _)| live.contains(slot)) {
             return;
         }

@@ -88,6 +88,13 @@ impl Bed {
         bed
     }
 
+    /// Makes room for `capacity` more rows.
+    pub(super) fn add_block(&mut self, capacity: usize) {
+        self.graph.grow(capacity).unwrap();
+        self.codes = self.codes.with_block(capacity).unwrap();
+        self.vectors = self.vectors.with_block(capacity).unwrap();
+    }
+
     pub(super) fn space(&self) -> Space<'_> {
         Space { codes: &self.codes, vectors: &self.vectors }
     }
