@@ -204,3 +204,27 @@ fn mending_makes_no_ring_of_a_chain_whose_node_walks_still_find() {
     }
     assert_all_found(&mut bed, &equal, "after the mend");
 }
+
+#[test]
+fn mending_makes_no_ring_of_a_twin_that_lists_name() {
+    // Lists that came from a file that lies: in place of the node they name one of its twins. The node is the youngest, so
+    // that the others come to be mended before it.
+    let (mut bed, _, node) = equal_among_others();
+    bed.delete(&[node]);
+    bed.heal(usize::MAX - 1);
+    let node = bed.live.iter().max_by_key(|s| bed.chain(*s).len()).unwrap();
+    let chain = bed.chain(node);
+    let named = chain[chain.len() / 2];
+    assert!(chain.iter().all(|s| *s < node), "seed {SEED}: {chain:?} on {node:?}");
+    assert!(bed.graph.entry().is_some_and(|(s, _)| s != node), "seed {SEED}");
+    for slot in (0..200).map(Slot) {
+        let links: Vec<Slot> =
+            bed.links(slot).into_iter().map(|s| if s == node { named } else { s }).collect();
+        bed.with_list(slot.0, 0, |l| l.store(links.into_iter()));
+    }
+    assert!(bed.mend() >= chain.len() - 1);
+    for slot in bed.live.clone().iter() {
+        bed.chain(slot);
+    }
+    assert_eq!(bed.check(), Ok(0));
+}
