@@ -28,6 +28,10 @@ const HEAL_STEP_MIN: usize = 64;
 /// Lost slots are looked for after the collection has grown by one in so many.
 const MEND_GROWTH_SHARE: usize = 4;
 const MEND_ROWS_MIN: usize = 32;
+/// Lost slots are looked for anew so often: a link forced in may push another slot's last one out.
+const MEND_ROUNDS: usize = 8;
+/// Slots mended while nobody may link.
+const MEND_STEP: usize = 64;
 
 impl Inner {
     /// Trains the codec on the first batch, before a row is encoded. The caller holds the writer's lock.
@@ -118,13 +122,25 @@ impl Inner {
         }
     }
 
+    /// Looks for lost slots beside whoever links, and keeps the others out only while a few are mended. The caller holds
+    /// the chores.
     fn mend(&self) {
-        let _alone = self.linking.write();
-        let view = self.view.load_full();
-        // Rows of the tail are on their way in.
-        let linked = view.ready.with(&[], &view.tail);
-        self.with_scratch(|s| self.graph.mend(view.space(), &linked, s));
         self.unmended.store(0, Ordering::Relaxed);
+        for _ in 0..MEND_ROUNDS {
+            let view = self.view.load_full();
+            // Rows of the tail are on their way in.
+            let mut lost = self.graph.lost(&view.ready.with(&[], &view.tail));
+            let mut mended = 0;
+            while lost.len() > 0 {
+                let _alone = self.linking.write();
+                let view = self.view.load_full();
+                mended += self
+                    .with_scratch(|s| self.graph.mend(view.space(), &view.ready, &mut lost, MEND_STEP, s));
+            }
+            if mended == 0 {
+                return;
+            }
+        }
     }
 
     /// Re-encodes all rows where a codec trained on more of them is a better one. Commits wait for the rows that came

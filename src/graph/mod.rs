@@ -5,11 +5,13 @@
 mod flat;
 #[cfg(feature = "hnsw-rs")]
 mod hnsw_rs;
+mod lost;
 mod pool;
 mod scratch;
 mod visited;
 
 use crate::codes::{CodeTable, VectorTable};
+use crate::disk::{Disk, Named, SectionsFile};
 use crate::error::Result;
 use crate::ids::Slot;
 use crate::metrics::Work;
@@ -18,6 +20,7 @@ use crate::sets::SlotBits;
 pub(crate) use flat::FlatGraph;
 #[cfg(feature = "hnsw-rs")]
 pub(crate) use hnsw_rs::HnswRsGraph;
+pub(crate) use lost::Lost;
 pub(crate) use pool::Near;
 pub(crate) use scratch::Scratch;
 
@@ -52,10 +55,42 @@ pub(crate) enum Walk<'a> {
     FilterFirst(&'a SlotBits),
 }
 
-/// Finds near slots. Searches run beside everything; `link` runs beside itself; `heal` and `grow` run alone among writers.
+/// The rows of one block, as a graph that is loaded must have room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the durable store is its user")]
+pub(crate) struct BlockShape {
+    /// Slots that fit; 0 if the block was dropped.
+    pub(crate) capacity: usize,
+    /// Slots that are taken: all that fit, in a block that no longer grows.
+    pub(crate) rows: usize,
+}
+
+/// A graph that was read from a file.
+#[allow(dead_code, reason = "the durable store is its user")]
+pub(crate) struct Loaded<G> {
+    pub(crate) graph: G,
+    /// The slots that it holds, dead ones among them. The others are to be linked; none of these may be linked again.
+    pub(crate) linked: SlotBits,
+}
+
+/// Finds near slots. Searches and `lost` run beside everything; `link` runs beside itself and `save`; all others that change
+/// something run alone among writers.
 pub(crate) trait Graph: Send + Sync {
     /// Makes room for the next block, of `capacity` slots.
     fn grow(&self, capacity: usize) -> Result<()>;
+
+    /// Forgets the lists of a block whose rows are all gone, after lists were led around them. `live` are slots that walks
+    /// may start at.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    fn drop_block(&self, _block: usize, _live: &SlotBits) -> Result<()> {
+        Ok(())
+    }
+
+    /// Moves the lists of a block from the pages of a file into memory of its own. False if they stand there.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    fn warm_block(&self, _block: usize) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Links one slot whose code and row are readable. `live` are the slots worth linking to.
     fn link(&self, space: Space<'_>, live: &SlotBits, slot: Slot, scratch: &mut Scratch) -> Work;
@@ -74,11 +109,42 @@ pub(crate) trait Graph: Send + Sync {
         scratch: &mut Scratch,
     ) -> Option<Slot>;
 
-    /// Links every slot of `live` that no walk can reach; says how many there were.
-    fn mend(&self, space: Space<'_>, live: &SlotBits, scratch: &mut Scratch) -> usize;
+    /// The slots of `live` that no walk reaches. Every one of `live` was linked before. Only reads: what is linked meanwhile
+    /// can make it miss a slot, or name one too many, and neither does harm.
+    fn lost(&self, live: &SlotBits) -> Lost;
+
+    /// Takes up to `budget` slots off `lost` and links those of them that are live and still out of reach; says how many it
+    /// linked. A link forced in may push out another slot's last one, so look again afterwards.
+    fn mend(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        lost: &mut Lost,
+        budget: usize,
+        scratch: &mut Scratch,
+    ) -> usize;
 
     /// Checks the invariants over all lists: how many live slots can not be reached, or which rule is broken.
     fn check(&self, live: &SlotBits) -> std::result::Result<usize, String>;
+
+    /// Writes a file, under a name of [`crate::disk::temporary`], that holds the lists of the slots in `covered`: all that
+    /// were linked before, live or dead. `None` if this graph has no such file, and is built again from its rows.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    fn save(
+        &self,
+        _disk: &dyn Disk,
+        _path: &str,
+        _covered: &SlotBits,
+        _pace: &dyn Fn(usize),
+    ) -> Result<Option<Named>> {
+        Ok(None)
+    }
+
+    /// The file that the lists came from, to verify all of it in the background.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    fn source(&self) -> Option<&SectionsFile> {
+        None
+    }
 
     /// Bytes of the links of `rows` linked slots.
     fn bytes(&self, rows: usize) -> usize;

@@ -51,6 +51,20 @@ impl SlotBits {
         Self { blocks, len }
     }
 
+    /// The first so many slots of each block.
+    #[allow(dead_code, reason = "the durable store is its user")]
+    pub(crate) fn of_rows(rows: &[usize]) -> Self {
+        let first = |rows: &usize| {
+            let mut bits = BlockBits::default();
+            for (at, word) in bits.0.iter_mut().enumerate() {
+                let left = rows.saturating_sub(at * 64);
+                *word = if left < 64 { (1 << left) - 1 } else { u64::MAX };
+            }
+            Arc::new(bits)
+        };
+        Self::of_blocks(rows.iter().map(first).collect())
+    }
+
     /// The slots of `roaring`.
     pub(crate) fn of_roaring(roaring: &RoaringBitmap) -> Self {
         let mut blocks: Vec<BlockBits> = Vec::new();
@@ -156,6 +170,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn the_first_rows_of_each_block() {
+        let rows = [3, 0, 64, BLOCK_SLOTS, 65];
+        let set = SlotBits::of_rows(&rows);
+        let slots = rows.iter().zip(0u32..).flat_map(|(n, b)| (0..*n as u32).map(move |i| Slot(b << 16 | i)));
+        assert!(set.iter().eq(slots));
+        assert_eq!(set.len(), rows.iter().sum::<usize>());
+    }
 
     fn slots() -> impl Strategy<Value = Vec<Slot>> {
         let slot = prop_oneof![0u32..200, 65_500..65_600u32, Just(3 << 16 | 0xffff)];

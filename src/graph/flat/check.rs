@@ -40,7 +40,6 @@ impl FlatGraph {
                 }
             }
         }
-        let reach = self.reach();
-        Ok(live.iter().filter(|s| !reach.contains(*s)).count())
+        Ok(self.find_lost(live).len())
     }
 }

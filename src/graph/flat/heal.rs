@@ -1,9 +1,9 @@
-//! Leading lists around dead slots, and finding and linking slots that no walk reaches.
+//! Leading lists around dead slots.
 
 use super::FlatGraph;
 use super::levels::level_of;
 use super::links::{List, Lists};
-use super::search::{Enough, Pools, Sight};
+use super::search::Sight;
 use super::select::fill;
 use crate::codes::BATCH;
 use crate::graph::pool::{pack, unpack};
@@ -14,10 +14,6 @@ use crate::sets::SlotBits;
 
 /// Neighbours' neighbours that a healed list is chosen from, at most.
 const CANDIDATES_MAX: usize = 400;
-/// Rounds of [`FlatGraph::mend_all`]: a link forced in may push another slot's last one out.
-const MEND_ROUNDS: usize = 8;
-/// Near nodes that are tried for a place for a lost slot.
-const MEND_HOSTS: usize = 64;
 
 impl FlatGraph {
     pub(super) fn heal_some(
@@ -71,7 +67,7 @@ impl FlatGraph {
         scratch: &mut Scratch,
     ) {
         let Some(first) = lists.twins(node).find(|t| live.contains(*t)) else { return };
-        self.link_node(space, live, first, false, scratch);
+        self.link_node(space, live, first, &|_| false, scratch);
         // What follows the heir in the old chain is its own chain now; only then may the old one go.
         if let Some(block) = lists.block_of(first).filter(|b| b.next_twin(first).is_some()) {
             let _writer = self.write_lock(first).lock();
@@ -157,7 +153,7 @@ impl FlatGraph {
     }
 
     /// The live slot on the highest level becomes the entry, if the present one is dead.
-    fn choose_entry(&self, live: &SlotBits) {
+    pub(super) fn choose_entry(&self, live: &SlotBits) {
         if self.entry().is_some_and(|(slot, _)| live.contains(slot)) {
             return;
         }
@@ -169,142 +165,6 @@ impl FlatGraph {
         let best = live.iter().filter(is_node).max_by_key(|s| level_of(*s));
         if let Some(slot) = best.or_else(|| live.iter().next()) {
             self.set_entry(slot, level_of(slot));
-        }
-    }
-
-    pub(super) fn mend_all(&self, space: Space<'_>, live: &SlotBits, scratch: &mut Scratch) -> usize {
-        let mut lost_first = 0;
-        for round in 0..MEND_ROUNDS {
-            let mut reach = self.reach();
-            let lost: Vec<Slot> = live.iter().filter(|s| !reach.contains(*s)).collect();
-            if round == 0 {
-                lost_first = lost.len();
-            }
-            if lost.is_empty() {
-                break;
-            }
-            for slot in lost {
-                if !reach.contains(slot) {
-                    self.mend_one(space, live, slot, &mut reach, scratch);
-                }
-            }
-        }
-        lost_first
-    }
-
-    /// Links a slot that has no list anew, as a twin if it is one; links to the others, which their neighbours dropped,
-    /// are forced in.
-    fn mend_one(
-        &self,
-        space: Space<'_>,
-        live: &SlotBits,
-        slot: Slot,
-        reach: &mut Reach,
-        scratch: &mut Scratch,
-    ) {
-        let blocks = self.blocks.load();
-        let lists = Lists(&blocks);
-        let Some(block) = lists.block_of(slot) else { return };
-        if block.has_twins(slot) || lists.list(slot, Level(0)).iter().next().is_some() {
-            return self.force_link(space, live, slot, reach, scratch);
-        }
-        // It hung on a node that is out of reach. The others of that chain are lost too, and come one by one.
-        block.set_next_twin(slot, None);
-        self.link_node(space, live, slot, true, scratch);
-        reach.add(lists, slot);
-    }
-
-    /// Puts a link to `slot` into the list of a near node: where there is room, else in place of one that others hold too.
-    fn force_link(
-        &self,
-        space: Space<'_>,
-        live: &SlotBits,
-        slot: Slot,
-        reach: &mut Reach,
-        scratch: &mut Scratch,
-    ) {
-        let blocks = self.blocks.load();
-        let Scratch { visited, beam, found, query, .. } = scratch;
-        if !space.codes.query_of(slot, query) {
-            return;
-        }
-        let Some((entry, top)) = self.entry() else { return };
-        let sight = Sight { lists: Lists(&blocks), codes: space.codes, query };
-        let mut work = Work::default();
-        let mut pools = Pools { visited, beam, found };
-        pools.reset(MEND_HOSTS, MEND_HOSTS);
-        sight.descend(entry, top, Level(0), &mut pools, &mut work);
-        sight.walk_all(Level(0), Enough::NEVER, &mut pools, false, &mut work);
-        // A walk may end in another lost part through an upper level: only reached hosts help.
-        let hosts: Vec<Slot> =
-            beam.iter().map(|n| n.slot).filter(|&s| s != slot && reach.contains(s)).collect();
-        let hosts = if hosts.is_empty() { vec![entry] } else { hosts };
-        let has_room = |s: &&Slot| {
-            let list = sight.lists.list(**s, Level(0));
-            live.contains(**s) && list.iter().count() < list.capacity()
-        };
-        if let Some(&host) = hosts.iter().find(has_room) {
-            let _writer = self.write_lock(host).lock();
-            let list = sight.lists.list(host, Level(0));
-            list.set(list.iter().count(), slot);
-        } else {
-            // The farthest spare link of the nearest host that has one.
-            let spare = hosts.iter().find_map(|&host| {
-                let links: Vec<Slot> = sight.lists.list(host, Level(0)).iter().collect();
-                links
-                    .iter()
-                    .rposition(|l| reach.links_to(*l) > 1 || !live.contains(*l))
-                    .map(|at| (host, at, links[at]))
-            });
-            let Some((host, at, old)) = spare else { return };
-            let _writer = self.write_lock(host).lock();
-            sight.lists.list(host, Level(0)).set(at, slot);
-            reach.unlink(old);
-        }
-        reach.add(sight.lists, slot);
-    }
-
-    /// Everything that level 0 reaches from the entry.
-    pub(super) fn reach(&self) -> Reach {
-        let blocks = self.blocks.load();
-        let mut reach = Reach { in_links: vec![0; blocks.len() << 16] };
-        if let Some((entry, _)) = self.entry() {
-            reach.add(Lists(&blocks), entry);
-        }
-        reach
-    }
-}
-
-/// Which slots are reached, and how many reached lists name each.
-pub(super) struct Reach {
-    in_links: Vec<u16>,
-}
-
-impl Reach {
-    pub(super) fn contains(&self, slot: Slot) -> bool {
-        self.links_to(slot) > 0
-    }
-
-    fn links_to(&self, slot: Slot) -> u16 {
-        self.in_links.get(slot.0 as usize).copied().unwrap_or(0)
-    }
-
-    fn unlink(&mut self, slot: Slot) {
-        if let Some(n) = self.in_links.get_mut(slot.0 as usize) {
-            *n = n.saturating_sub(1);
-        }
-    }
-
-    /// One more link to `slot`, and to all that its list leads to if it is the first.
-    fn add(&mut self, lists: Lists<'_>, slot: Slot) {
-        let mut open = vec![slot];
-        while let Some(slot) = open.pop() {
-            let Some(n) = self.in_links.get_mut(slot.0 as usize) else { continue };
-            *n = n.saturating_add(1);
-            if *n == 1 {
-                open.extend(lists.list(slot, Level(0)).iter());
-                open.extend(lists.twins(slot));
-            }
         }
     }
 }

@@ -16,13 +16,13 @@ use crate::sets::SlotBits;
 const TWIN_CANDIDATES: usize = 4;
 
 impl FlatGraph {
-    /// Links `slot`; as a node of its own, unless `may_join` and a node has the same code.
+    /// Links `slot`; as a node of its own, unless there is a node with the same code that it may join.
     pub(super) fn link_node(
         &self,
         space: Space<'_>,
         live: &SlotBits,
         slot: Slot,
-        may_join: bool,
+        may_join: &dyn Fn(Slot) -> bool,
         scratch: &mut Scratch,
     ) -> Work {
         let mut work = Work::default();
@@ -61,7 +61,7 @@ impl FlatGraph {
             keys.extend(pools.beam.iter().filter(|n| n.slot != slot).map(|n| pack(n.distance, n.slot)));
             let Some(&nearest) = keys.first() else { continue };
             near = unpack(nearest);
-            if may_join && l == Level(0) && self.join_twin(&sight, slot, keys) {
+            if l == Level(0) && self.join_twin(&sight, slot, keys, may_join) {
                 return work;
             }
             prefer_live(keys, live, self.m);
@@ -85,20 +85,26 @@ impl FlatGraph {
     }
 
     /// Hangs `slot` on a node with the same code, if one of the nearest `keys` is one.
-    fn join_twin(&self, sight: &Sight<'_>, slot: Slot, keys: &[u64]) -> bool {
-        let twin =
-            keys.iter().take(TWIN_CANDIDATES).map(|&k| unpack(k).slot).find(|&s| sight.codes.same(s, slot));
-        let Some(node) = twin else { return false };
+    fn join_twin(
+        &self,
+        sight: &Sight<'_>,
+        slot: Slot,
+        keys: &[u64],
+        may_join: &dyn Fn(Slot) -> bool,
+    ) -> bool {
+        let mut near = keys.iter().take(TWIN_CANDIDATES).map(|&k| unpack(k).slot);
+        let Some(node) = near.find(|&s| sight.codes.same(s, slot) && may_join(s)) else { return false };
         self.chain(sight.lists, node, slot);
         true
     }
 
-    /// Puts `slot` at the head of the chain of `node`.
+    /// Puts `slot`, which hangs on nothing that can be reached, at the head of the chain of `node`.
     pub(super) fn chain(&self, lists: Lists<'_>, node: Slot, slot: Slot) {
         let (Some(of_node), Some(of_slot)) = (lists.block_of(node), lists.block_of(slot)) else { return };
         let _writer = self.write_lock(node).lock();
         // The rest of the chain first: a reader that sees `slot` sees all behind it.
-        of_slot.set_next_twin(slot, of_node.next_twin(node));
+        // What follows a node that starts no chain is another node's chain: in files that lie there are such nodes.
+        of_slot.set_next_twin(slot, of_node.next_twin(node).filter(|_| of_node.has_twins(node)));
         of_node.set_next_twin(node, Some(slot));
         of_node.set_has_twins(node, true);
     }

@@ -6,9 +6,10 @@
 //! lists. Without that, a few hundred equal rows fill each other's lists and every beam that comes by, and nobody finds
 //! a way in or out. About a tenth of real chunks have a twin.
 
-use super::levels::{LEVEL_MAX, list_index};
+use super::format::{ARRAYS, CELL_SLOTS, HEADS, LEVELS, NEXT_TWINS};
+use super::levels::list_index;
 use crate::codes::BATCH;
-use crate::disk::Cells;
+use crate::disk::{Cells, Map};
 use crate::error::Result;
 use crate::graph::visited::Visited;
 use crate::ids::{Level, Slot};
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) struct LinkBlock {
     m: usize,
+    in_file: bool,
     level0: Cells,
     upper: Vec<Cells>,
     /// The next twin of each slot.
@@ -53,20 +55,78 @@ pub(crate) struct List<'a>(&'a [AtomicU32]);
 
 impl LinkBlock {
     pub(crate) fn new(m: usize, capacity: usize) -> Result<Self> {
-        let upper = (1..=LEVEL_MAX)
-            .map(|level| {
-                let lists =
-                    capacity.checked_sub(1).map_or(0, |last| list_index(Slot(last as u32), Level(level)) + 1);
-                Cells::new(lists * m)
-            })
-            .collect::<Result<_>>()?;
+        Self::of(m, capacity, false, |_, len| Cells::new(len))
+    }
+
+    /// The lists of `rows` slots that stand in private pages of `map`, each array from its place in `starts` on. `in_file`
+    /// says whether those are pages of a file.
+    pub(super) fn mapped(
+        m: usize,
+        rows: usize,
+        map: &Arc<Map>,
+        starts: [usize; ARRAYS],
+        in_file: bool,
+    ) -> Result<Self> {
+        Self::of(m, rows, in_file, |array, len| Cells::mapped(Arc::clone(map), starts[array], len))
+    }
+
+    /// The same lists in anonymous memory with room for `capacity` slots. Nobody writes links meanwhile.
+    pub(super) fn copied(&self, capacity: usize) -> Result<Self> {
+        let copy = Self::new(self.m, capacity)?;
+        for (to, from) in copy.arrays().into_iter().zip(self.arrays()) {
+            for (to, from) in to.all().iter().zip(from.all()) {
+                to.store(from.load(Ordering::Acquire), Ordering::Release);
+            }
+        }
+        Ok(copy)
+    }
+
+    fn of(
+        m: usize,
+        capacity: usize,
+        in_file: bool,
+        mut cells: impl FnMut(usize, usize) -> Result<Cells>,
+    ) -> Result<Self> {
+        let lengths = Self::lengths(m, capacity);
+        let mut array = |array: usize| cells(array, lengths[array]);
         Ok(Self {
             m,
-            level0: Cells::new(capacity * 2 * m)?,
-            upper,
-            twin: Cells::new(capacity)?,
-            has_twins: Cells::new(capacity.div_ceil(32))?,
+            in_file,
+            level0: array(LEVELS)?,
+            upper: (LEVELS + 1..NEXT_TWINS).map(&mut array).collect::<Result<_>>()?,
+            twin: array(NEXT_TWINS)?,
+            has_twins: array(HEADS)?,
         })
+    }
+
+    /// All arrays, in the order of a checkpoint.
+    fn arrays(&self) -> impl IntoIterator<Item = &Cells> {
+        std::iter::once(&self.level0).chain(&self.upper).chain([&self.twin, &self.has_twins])
+    }
+
+    /// Cells of the lists of one level for `rows` slots.
+    pub(super) fn cells(m: usize, rows: usize, level: Level) -> usize {
+        let lists = rows.checked_sub(1).map_or(0, |last| list_index(Slot(last as u32), level) + 1);
+        lists * if level.0 == 0 { 2 * m } else { m }
+    }
+
+    /// Cells of each array for `rows` slots.
+    pub(super) fn lengths(m: usize, rows: usize) -> [usize; ARRAYS] {
+        std::array::from_fn(|array| match array {
+            NEXT_TWINS => rows,
+            HEADS => rows.div_ceil(CELL_SLOTS),
+            level => Self::cells(m, rows, Level((level - LEVELS) as u8)),
+        })
+    }
+
+    /// `M`.
+    pub(super) fn m(&self) -> usize {
+        self.m
+    }
+
+    /// Whether the lists stand in pages of a file.
+    pub(super) fn is_in_file(&self) -> bool {
+        self.in_file
     }
 
     /// Slots that fit.

@@ -8,19 +8,26 @@
 //! - a node's own lists, on all its levels, are published before any other node links to it. The other order lets
 //!   concurrent searches fall into nodes without a way out: with two builders the recall ceiling fell from .999 to .967;
 //! - the level of a slot follows from its number alone (see [`levels`]), so levels are not stored;
-//! - dead slots stay traversable until [`heal`] has led every list around them.
+//! - dead slots stay traversable until [`heal`] has led every list around them;
+//! - a chain of twins ends, whatever the file was that it came from ([`load`]): a slot joins a node's chain only if it hangs
+//!   on nothing that walks reach.
 
 mod check;
+mod format;
 mod heal;
 mod insert;
 mod levels;
 mod links;
+mod load;
+mod mend;
+mod save;
 mod search;
 mod select;
 #[cfg(test)]
 mod tests;
 
-use super::{Ask, Graph, Scratch, Space};
+use super::{Ask, Graph, Lost, Scratch, Space};
+use crate::disk::{Disk, Named, SectionsFile};
 use crate::error::Result;
 use crate::ids::{Level, Slot};
 use crate::metrics::Work;
@@ -43,6 +50,8 @@ pub(crate) struct FlatGraph {
     /// Held while a node that will be the new entry is linked.
     entry_lock: Mutex<()>,
     write_locks: Box<[Mutex<()>]>,
+    /// The file that lists came from, for verifying it: its bytes do not change when lists do.
+    source: Option<SectionsFile>,
 }
 
 const NO_ENTRY: u64 = u64::MAX;
@@ -56,6 +65,7 @@ impl FlatGraph {
             entry: AtomicU64::new(NO_ENTRY),
             entry_lock: Mutex::new(()),
             write_locks: (0..WRITE_LOCKS).map(|_| Mutex::new(())).collect(),
+            source: None,
         }
     }
 
@@ -68,6 +78,15 @@ impl FlatGraph {
 
     fn set_entry(&self, slot: Slot, level: Level) {
         self.entry.store(u64::from(level.0) << 32 | u64::from(slot.0), Ordering::Release);
+    }
+
+    /// Puts `new` in the place of a block.
+    fn replace(&self, block: usize, new: LinkBlock) {
+        let mut blocks = Vec::clone(&self.blocks.load());
+        if let Some(old) = blocks.get_mut(block) {
+            *old = Arc::new(new);
+        }
+        self.blocks.store(Arc::new(blocks));
     }
 
     fn write_lock(&self, slot: Slot) -> &Mutex<()> {
@@ -83,8 +102,29 @@ impl Graph for FlatGraph {
         Ok(())
     }
 
+    fn drop_block(&self, block: usize, live: &SlotBits) -> Result<()> {
+        let empty = LinkBlock::new(self.m, 0)?;
+        let stands_in = |entry: Option<(Slot, Level)>| entry.is_some_and(|(s, _)| s.block().index() == block);
+        if stands_in(self.entry()) {
+            self.choose_entry(live);
+        }
+        // Nobody is left: the next slot to be linked is the first.
+        if stands_in(self.entry()) {
+            self.entry.store(NO_ENTRY, Ordering::Release);
+        }
+        self.replace(block, empty);
+        Ok(())
+    }
+
+    fn warm_block(&self, block: usize) -> Result<bool> {
+        let blocks = self.blocks.load();
+        let Some(old) = blocks.get(block).filter(|b| b.is_in_file()) else { return Ok(false) };
+        self.replace(block, old.copied(old.capacity())?);
+        Ok(true)
+    }
+
     fn link(&self, space: Space<'_>, live: &SlotBits, slot: Slot, scratch: &mut Scratch) -> Work {
-        self.link_node(space, live, slot, true, scratch)
+        self.link_node(space, live, slot, &|_| true, scratch)
     }
 
     fn search(&self, space: Space<'_>, ask: &Ask<'_>, scratch: &mut Scratch) -> Work {
@@ -102,12 +142,37 @@ impl Graph for FlatGraph {
         self.heal_some(space, live, from, budget, scratch)
     }
 
-    fn mend(&self, space: Space<'_>, live: &SlotBits, scratch: &mut Scratch) -> usize {
-        self.mend_all(space, live, scratch)
+    fn lost(&self, live: &SlotBits) -> Lost {
+        self.find_lost(live)
+    }
+
+    fn mend(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        lost: &mut Lost,
+        budget: usize,
+        scratch: &mut Scratch,
+    ) -> usize {
+        self.mend_some(space, live, lost, budget, scratch)
     }
 
     fn check(&self, live: &SlotBits) -> std::result::Result<usize, String> {
         self.check_all(live)
+    }
+
+    fn save(
+        &self,
+        disk: &dyn Disk,
+        path: &str,
+        covered: &SlotBits,
+        pace: &dyn Fn(usize),
+    ) -> Result<Option<Named>> {
+        self.save_links(disk, path, covered, pace).map(Some)
+    }
+
+    fn source(&self) -> Option<&SectionsFile> {
+        self.source.as_ref()
     }
 
     fn bytes(&self, rows: usize) -> usize {

@@ -3,7 +3,9 @@
 
 mod bed;
 mod checker;
+mod checkpoint;
 mod heal;
+mod hostile;
 mod shapes;
 mod twins;
 mod walks;

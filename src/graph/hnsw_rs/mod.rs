@@ -21,7 +21,7 @@ mod order;
 #[cfg(test)]
 mod tests;
 
-use super::{Ask, Graph, Scratch, Space};
+use super::{Ask, Graph, Lost, Scratch, Space};
 use crate::codes::VectorTable;
 use crate::config::Metric;
 use crate::error::Result;
@@ -188,16 +188,36 @@ impl Graph for HnswRsGraph {
         None
     }
 
-    fn mend(&self, space: Space<'_>, live: &SlotBits, _scratch: &mut Scratch) -> usize {
-        let now = self.now.read();
-        let lost = now.lost(live);
-        for &slot in &lost {
-            self.link_noted(&now, space.vectors, slot);
+    fn lost(&self, live: &SlotBits) -> Lost {
+        let mut lost = Lost::default();
+        for slot in self.now.read().lost(live) {
+            lost.push(slot);
         }
-        if !lost.is_empty() {
+        lost
+    }
+
+    fn mend(
+        &self,
+        space: Space<'_>,
+        live: &SlotBits,
+        lost: &mut Lost,
+        budget: usize,
+        _scratch: &mut Scratch,
+    ) -> usize {
+        let now = self.now.read();
+        let mut mended = 0;
+        for _ in 0..budget {
+            let Some(slot) = lost.take() else { break };
+            if live.contains(slot) && !now.contains(slot) {
+                self.link_noted(&now, space.vectors, slot);
+                mended += usize::from(now.contains(slot));
+            }
+        }
+        // It looks at every point, so only once.
+        if lost.len() == 0 {
             now.find_strays();
         }
-        lost.len()
+        mended
     }
 
     fn check(&self, live: &SlotBits) -> std::result::Result<usize, String> {

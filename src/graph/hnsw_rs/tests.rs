@@ -3,6 +3,7 @@
 use super::HnswRsGraph;
 use crate::codes::{CodeTable, Codec, Exact, VectorTable};
 use crate::config::Metric;
+use crate::graph::lost::mend_all;
 use crate::graph::{Ask, Graph, Near, Scratch, Space, Walk};
 use crate::ids::Slot;
 use crate::sets::SlotBits;
@@ -142,7 +143,7 @@ fn a_filtered_search_stays_in_the_set_and_finds_it() {
         let rows = clustered(3, 2_000, 20);
         let world = World::of(metric, &rows);
         // Under dot most rows are strays, which only this finds.
-        world.graph.mend(world.space(), &world.live(), &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &world.live(), &mut Scratch::default());
         for step in [2, 20, 400] {
             let slots: Vec<Slot> = world.rows.keys().copied().skip(1).step_by(step).collect();
             let set = SlotBits::default().with(&slots, &[]);
@@ -240,7 +241,7 @@ fn rows_without_a_distance_are_left_out_and_harm_nobody() {
         let world = World::of(metric, &rows);
         let left_out = if metric == Metric::Cosine { 5 } else { 4 };
         let live = world.live();
-        world.graph.mend(world.space(), &live, &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &live, &mut Scratch::default());
         assert_eq!(world.graph.check(&live), Ok(left_out), "{metric}");
         let near = world.near(&rows[1], 500, Walk::All);
         assert_eq!(near.len(), 500 - left_out, "{metric}");
@@ -262,7 +263,7 @@ fn a_slot_goes_in_once_and_mend_takes_in_what_was_forgotten() {
     }
     let live = world.live();
     assert_eq!(world.graph.check(&live), Ok(3));
-    assert_eq!(world.graph.mend(world.space(), &live, &mut Scratch::default()), 3);
+    assert_eq!(mend_all(&world.graph, world.space(), &live, &mut Scratch::default()), 3);
     assert_eq!(world.graph.check(&live), Ok(0));
     for slot in forgotten {
         assert_eq!(world.near(&world.rows[&slot], 10, Walk::All)[0].slot, slot);
@@ -308,7 +309,7 @@ fn four_threads_link_while_others_search() {
             assert!(ended.iter().all(Result::is_ok));
         });
         let live = world.live();
-        world.graph.mend(world.space(), &live, &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &live, &mut Scratch::default());
         assert_eq!(world.graph.check(&live), Ok(0), "{metric}");
         let truth = world.exact(&rows[500], 10, |_| true);
         assert!(recall(&world.near(&rows[500], 64, Walk::All)[..20], &truth) >= 0.9, "{metric}");
@@ -355,7 +356,7 @@ fn healing_lets_go_of_the_dead_and_keeps_the_living() {
         let dead: Vec<Slot> = (0..2_000).step_by(2).map(Slot).collect();
         let live = world.live().with(&[], &dead);
         assert_eq!(heal(&world, &live, budget), steps, "{metric}");
-        world.graph.mend(world.space(), &live, &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &live, &mut Scratch::default());
         assert_eq!(world.graph.check(&live), Ok(0), "{metric}");
         let near = world.near(&rows[0], 2_000, Walk::All);
         assert_eq!(near.len(), 1_000, "{metric}");

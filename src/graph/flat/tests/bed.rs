@@ -4,6 +4,7 @@ use super::super::FlatGraph;
 use super::super::links::{List, Lists};
 use crate::codes::{CodeTable, Codec, Exact, VectorTable};
 use crate::config::Metric;
+use crate::graph::lost::mend_all;
 use crate::graph::{Ask, Graph, Scratch, Space, Walk};
 use crate::ids::{Level, Slot};
 use crate::metrics::Work;
@@ -87,6 +88,13 @@ impl Bed {
         bed
     }
 
+    /// Makes room for `capacity` more rows.
+    pub(super) fn add_block(&mut self, capacity: usize) {
+        self.graph.grow(capacity).unwrap();
+        self.codes = self.codes.with_block(capacity).unwrap();
+        self.vectors = self.vectors.with_block(capacity).unwrap();
+    }
+
     pub(super) fn space(&self) -> Space<'_> {
         Space { codes: &self.codes, vectors: &self.vectors }
     }
@@ -140,7 +148,7 @@ impl Bed {
 
     pub(super) fn mend(&mut self) -> usize {
         let space = Space { codes: &self.codes, vectors: &self.vectors };
-        self.graph.mend(space, &self.live, &mut self.scratch)
+        mend_all(&self.graph, space, &self.live, &mut self.scratch)
     }
 
     pub(super) fn check(&self) -> Result<usize, String> {
