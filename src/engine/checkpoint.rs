@@ -125,6 +125,17 @@ impl Shared {
         let disk = &*home.disk;
         let folder = collection_folder(inner.number);
         let mut is_new = seal::write_full_blocks(disk, inner, view, &mut entry, pace)?;
+        let dropped = inner.files.lock().dropped.clone();
+        entry.blocks.retain(|block| !dropped.contains(&block.block));
+        if entry.head.as_ref().is_some_and(|head| dropped.contains(&head.block)) {
+            entry.head = None;
+        }
+        let dropped: Vec<u16> = dropped.into_iter().collect();
+        // Lists that were saved before a block was dropped may lead into it.
+        let must_relink = std::mem::replace(&mut entry.dropped_blocks, dropped) != entry.dropped_blocks;
+        if scope != Scope::Seal || must_relink {
+            is_new |= seal::write_links(disk, inner, view, &mut entry, mark.seq, number, pace)?;
+        }
         if scope == Scope::Whole {
             is_new |= seal::write_head(disk, inner, view, &mut entry, mark.seq, number, pace)?;
         }

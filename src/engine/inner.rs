@@ -14,14 +14,14 @@ use super::view::{Tables, View};
 use crate::config::{GraphKind, Options, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FlatGraph, Graph, Scratch};
-use crate::ids::{Seq, Slot};
+use crate::ids::{BlockId, Seq, Slot};
 use crate::sets::SlotBits;
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Scratches that are kept between calls: as many as searches usually run at once.
 const SCRATCHES_KEPT: usize = 64;
@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) chores: Mutex<Chores>,
     /// Slots that died since the lists were last led around the dead.
     pub(super) dead: AtomicUsize,
+    /// Steps that changed lists.
+    pub(super) link_steps: AtomicU64,
     /// Slots linked since the last search for lost ones.
     pub(super) unmended: AtomicUsize,
     /// Rows with a vector when the codec was last trained.
@@ -78,6 +80,10 @@ pub(super) struct Files {
     pub(super) missing: Vec<Slot>,
     /// Which codec made the codes: one more each time that it is trained anew.
     pub(super) codec: u32,
+    /// [`Inner::link_steps`] when links were last saved; `None` if no file holds them.
+    pub(super) links_saved: Option<u64>,
+    /// Blocks that were given back.
+    pub(super) dropped: BTreeSet<u16>,
 }
 
 /// What only the writer needs.
@@ -89,8 +95,18 @@ pub(super) struct Writer {
 /// How far the chores are. Whoever holds it does them.
 #[derive(Default)]
 pub(super) struct Chores {
-    /// How many slots were dead when the present pass of healing began, and where it stands.
-    pub(super) healing: Option<(usize, Slot)>,
+    /// The pass of healing that is under way.
+    pub(super) healing: Option<Healing>,
+    /// The block that is being emptied.
+    pub(super) evacuating: Option<BlockId>,
+}
+
+/// A pass over all lists.
+pub(super) struct Healing {
+    /// Where it stands.
+    pub(super) from: Slot,
+    /// Linked slots that were dead when it began: no list names them when it is through.
+    pub(super) dead: Vec<Slot>,
 }
 
 impl Inner {
@@ -109,7 +125,7 @@ impl Inner {
             live: SlotBits::default(),
             ready: SlotBits::default(),
             tail: Arc::default(),
-            linked: 0,
+            linked: SlotBits::default(),
         };
         let graph = graph_of(&schema)?;
         let files = Files::default();
@@ -119,6 +135,7 @@ impl Inner {
     /// A collection with rows that are there already.
     pub(super) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
         let Parts { number, name, schema, id_seed, view, graph, files } = parts;
+        let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
             name,
@@ -138,7 +155,8 @@ impl Inner {
             writer: Mutex::default(),
             linking: RwLock::new(()),
             chores: Mutex::default(),
-            dead: AtomicUsize::new(0),
+            dead: AtomicUsize::new(view_dead),
+            link_steps: AtomicU64::new(0),
             unmended: AtomicUsize::new(0),
             background: None,
             scratches: ArrayQueue::new(SCRATCHES_KEPT),

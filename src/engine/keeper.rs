@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Rows linked in one step.
 const LINK_ROWS: usize = 64;
+/// Lists healed in one step.
+const CARE_LISTS: usize = 64;
 /// How long the thread sleeps when there is nothing to do and nobody wakes it.
 const IDLE: Duration = Duration::from_millis(50);
 /// How long a job that failed waits.
@@ -154,7 +156,7 @@ impl Work {
         let started = Instant::now();
         let mut is_busy = false;
         for inner in self.shared.open_collections() {
-            is_busy |= inner.care();
+            is_busy |= inner.care(CARE_LISTS);
         }
         if is_busy {
             self.pace(started);

@@ -85,7 +85,8 @@ impl Inner {
         let mut view = View::clone(&self.view.load());
         let linked: HashSet<Slot> = part.iter().copied().collect();
         view.tail = view.tail.iter().copied().filter(|s| !linked.contains(s)).collect();
-        view.linked += part.len();
+        view.linked = view.linked.with(part, &[]);
+        self.link_steps.fetch_add(1, Ordering::Relaxed);
         self.unmended.fetch_add(part.len(), Ordering::Relaxed);
         self.view.store(Arc::new(view));
     }

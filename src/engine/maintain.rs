@@ -3,7 +3,7 @@
 //! In a store in memory a write of n rows pays for a few n lists of healing, so no write pays for all.
 //! [`Inner::heal_all`] does a whole pass.
 
-use super::inner::{Chores, Inner};
+use super::inner::{Chores, Healing, Inner};
 use super::view::View;
 use crate::codes::{CodeTable, Codec};
 use crate::error::Result;
@@ -55,75 +55,72 @@ impl Inner {
         self.files.lock().codec += 1;
     }
 
-    /// One step of the chores, for who does them in the background; false if there is nothing to do.
-    pub(super) fn care(&self) -> bool {
+    /// The chores that a write of `rows` rows pays for.
+    pub(super) fn maintain(self: &Arc<Self>, rows: usize) {
+        self.care((rows * HEAL_PER_ROW).max(HEAL_STEP_MIN));
+    }
+
+    /// One step of the chores, of about `budget` lists; false if there is nothing to do, or somebody is at it.
+    pub(super) fn care(self: &Arc<Self>, budget: usize) -> bool {
         let Some(mut chores) = self.chores.try_lock() else { return false };
         self.train_again();
-        let slots = self.view.load().linked;
+        let slots = self.view.load().linked.len();
         let dead = self.dead.load(Ordering::Relaxed);
         if chores.healing.is_none() && dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) {
-            chores.healing = Some((dead, Slot(0)));
+            self.begin_healing(&mut chores);
         }
         if chores.healing.is_some() {
-            self.heal_step(&mut chores, HEAL_STEP_MIN);
+            self.heal_step(&mut chores, budget);
             return true;
         }
         if self.unmended.load(Ordering::Relaxed) > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
             self.mend();
             return true;
         }
-        false
+        self.reclaim_step(&mut chores, budget)
     }
 
-    /// The chores that a write of `rows` rows pays for.
-    pub(super) fn maintain(&self, rows: usize) {
-        // Whoever has the chores does them.
-        let Some(mut chores) = self.chores.try_lock() else { return };
-        self.train_again();
-        let slots = self.view.load().linked;
-        let dead = self.dead.load(Ordering::Relaxed);
-        if chores.healing.is_none() && dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) {
-            chores.healing = Some((dead, Slot(0)));
-        }
-        if chores.healing.is_some() {
-            self.heal_step(&mut chores, (rows * HEAL_PER_ROW).max(HEAL_STEP_MIN));
-        }
-        if self.unmended.load(Ordering::Relaxed) > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
-            self.mend();
-        }
-    }
-
-    /// Leads every list around dead slots, and links what no walk reaches.
+    /// Leads every list around dead slots, links what no walk reaches, and gives back blocks whose rows are all gone.
     pub(super) fn heal_all(&self) -> Result<()> {
         self.ensure_open()?;
         let mut chores = self.chores.lock();
-        chores.healing = Some((self.dead.load(Ordering::Relaxed), Slot(0)));
+        self.begin_healing(&mut chores);
         while chores.healing.is_some() {
             self.heal_step(&mut chores, usize::MAX - 1);
         }
         self.mend();
+        self.drop_empty_blocks();
         Ok(())
     }
 
-    fn heal_step(&self, chores: &mut Chores, budget: usize) {
-        let Some((dead, from)) = chores.healing else { return };
-        let _alone = self.linking.write();
+    /// Begins a pass that ends with no list naming what is dead now.
+    pub(super) fn begin_healing(&self, chores: &mut Chores) {
         let view = self.view.load_full();
-        let next = self.with_scratch(|s| self.graph.heal(view.space(), &view.ready, from, budget, s));
-        chores.healing = next.map(|slot| (dead, slot));
-        if next.is_none() {
-            // No list leads to what was dead when the pass began.
-            let left = self.dead.fetch_sub(dead, Ordering::Relaxed) - dead;
-            self.unmended.store(usize::MAX / 2, Ordering::Relaxed);
-            let _writer = self.writer.lock();
-            let mut healed = View::clone(&self.view.load());
-            healed.linked = (healed.ready.len() + left).saturating_sub(healed.tail.len());
-            self.view.store(Arc::new(healed));
-        }
+        let dead = view.linked.iter().filter(|slot| !view.ready.contains(*slot)).collect();
+        chores.healing = Some(Healing { from: Slot(0), dead });
     }
 
-    /// Looks for lost slots beside whoever links, and keeps the others out only while a few are mended. The caller holds
-    /// the chores.
+    fn heal_step(&self, chores: &mut Chores, budget: usize) {
+        let Some(healing) = &mut chores.healing else { return };
+        let _alone = self.linking.write();
+        let view = self.view.load_full();
+        let next = self.with_scratch(|s| self.graph.heal(view.space(), &view.ready, healing.from, budget, s));
+        self.link_steps.fetch_add(1, Ordering::Relaxed);
+        if let Some(from) = next {
+            healing.from = from;
+            return;
+        }
+        let dead = std::mem::take(&mut healing.dead);
+        chores.healing = None;
+        self.unmended.store(usize::MAX / 2, Ordering::Relaxed);
+        let _writer = self.writer.lock();
+        let mut healed = View::clone(&self.view.load());
+        healed.linked = healed.linked.with(&[], &dead);
+        let left = healed.linked.len() - healed.linked.and(&healed.ready).len();
+        self.dead.store(left, Ordering::Relaxed);
+        self.view.store(Arc::new(healed));
+    }
+
     fn mend(&self) {
         self.unmended.store(0, Ordering::Relaxed);
         for _ in 0..MEND_ROUNDS {
@@ -136,6 +133,7 @@ impl Inner {
                 let view = self.view.load_full();
                 mended += self
                     .with_scratch(|s| self.graph.mend(view.space(), &view.ready, &mut lost, MEND_STEP, s));
+                self.link_steps.fetch_add(1, Ordering::Relaxed);
             }
             if mended == 0 {
                 return;

@@ -28,6 +28,7 @@ mod maintain;
 mod names;
 mod open;
 mod rank;
+mod reclaim;
 mod replay;
 mod restore;
 mod rows;

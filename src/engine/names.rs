@@ -83,6 +83,19 @@ impl Members {
         }
     }
 
+    /// Takes a slot out, and with the last one the name.
+    pub(super) fn forget(&mut self, slot: Slot, document: Option<&str>, tenant: Option<&str>) {
+        for (map, name) in [(&mut self.documents, document), (&mut self.tenants, tenant)] {
+            let Some(name) = name else { continue };
+            if let Some(slots) = map.get_mut(name) {
+                slots.remove(slot.0);
+                if slots.is_empty() {
+                    map.remove(name);
+                }
+            }
+        }
+    }
+
     /// The same, and shares the names with the payload.
     pub(super) fn put(&mut self, slot: Slot, payload: &mut Payload) {
         if let Some(document) = &mut payload.document {

@@ -51,7 +51,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
     let line = Line::new(manifest.incarnation, options.durability, mark, Some(log));
     let shared = Shared::new(options, line, Some(home), bell, ident.id_seed);
     let next_collection = replay.next_collection;
-    let collections = replay.finish(&shared)?;
+    let collections = replay.finish(&shared, &*disk)?;
     shared.next_collection.store(next_collection, Ordering::Relaxed);
     *shared.collections.write() = collections;
     shared.note_damage(&scan);

@@ -4,12 +4,12 @@
 //! once and emptied once in its life, so the order of both does not matter to the outcome.
 
 use super::draft::NewRow;
-use super::inner::{Files, Inner, Parts, graph_of};
-use super::restore::{Restored, block_slots};
+use super::inner::{Files, Inner, Parts};
+use super::restore::{Restored, block_slots, restore_graph};
 use super::store::{Shared, check_name};
 use super::view::View;
 use crate::config::Schema;
-use crate::disk::{Bug, planted};
+use crate::disk::{Bug, Disk, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Slot, Ver};
 use crate::manifest::Manifest;
@@ -17,6 +17,7 @@ use crate::wal::{Kind, RowsCommit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a record says of a collection that comes or goes.
 #[derive(Serialize, Deserialize)]
@@ -97,10 +98,10 @@ impl Replay {
     }
 
     /// The collections as they were, by name.
-    pub(super) fn finish(self, shared: &Shared) -> Result<BTreeMap<String, Arc<Inner>>> {
+    pub(super) fn finish(self, shared: &Shared, disk: &dyn Disk) -> Result<BTreeMap<String, Arc<Inner>>> {
         let seq = self.seq;
         let done = self.collections.into_values().map(|redone| {
-            let inner = redone.finish(shared, seq)?;
+            let inner = redone.finish(shared, disk, seq)?;
             Ok((inner.name.to_string(), Arc::new(inner)))
         });
         done.collect()
@@ -165,8 +166,8 @@ impl Redone {
         tables.write(slot, new, capacity, &mut self.work)
     }
 
-    fn finish(self, shared: &Shared, seq: Seq) -> Result<Inner> {
-        let Restored { entry, tables, sets, codec, damage, lost, .. } = self.restored;
+    fn finish(self, shared: &Shared, disk: &dyn Disk, seq: Seq) -> Result<Inner> {
+        let Restored { entry, tables, sets, codec, mut damage, lost, .. } = self.restored;
         let live = sets.live.with(&self.added, &self.removed);
         let ready = sets.ready.with(&self.with_vector, &self.removed);
         // Known to be gone, found to be gone, or named by a set and held by no file and no record.
@@ -174,12 +175,12 @@ impl Redone {
         let unheld = live.iter().filter(|slot| !tables.vectors.is_written(*slot));
         let missing: Vec<Slot> = gone.chain(unheld).filter(|slot| live.contains(*slot)).collect();
         let (live, ready) = (live.with(&[], &missing), ready.with(&[], &missing));
-        let graph = graph_of(&self.schema)?;
-        for block in 0..tables.vectors.blocks() {
-            graph.grow(tables.vectors.capacity_of(block))?;
-        }
-        let tail: Arc<[Slot]> = ready.iter().collect();
-        let view = View { seq, tables: Arc::new(tables), live, ready, tail, linked: 0 };
+        let (graph, linked) = restore_graph(disk, &entry, &shared.options, &tables, &mut damage)?;
+        let tail: Arc<[Slot]> = ready.iter().filter(|slot| !linked.contains(*slot)).collect();
+        let was_cut = !tail.is_empty();
+        let links_saved = (linked.len() > 0).then_some(0);
+        let dropped = entry.dropped_blocks.iter().copied().collect();
+        let view = View { seq, tables: Arc::new(tables), live, ready, tail, linked };
         let parts = Parts {
             number: entry.number,
             name: self.name.into(),
@@ -187,10 +188,14 @@ impl Redone {
             id_seed: shared.id_seed,
             view,
             graph,
-            files: Files { block_seqs: self.block_seqs, missing, codec },
+            files: Files { block_seqs: self.block_seqs, missing, codec, links_saved, dropped },
         };
         shared.health.lock().damage.extend(damage);
         let inner = Inner::of(parts, shared.options.clone(), shared.line.clone());
+        if was_cut {
+            // Links that were saved beside writers may have lost a few slots.
+            inner.unmended.store(usize::MAX / 2, Ordering::Relaxed);
+        }
         Ok(inner.with_background(shared.bell.clone()))
     }
 }

@@ -4,15 +4,18 @@
 //! is lost is said. Rows of files are taken as they are: whoever uses one checks its piece first.
 
 use super::fields::FieldBlock;
+use super::inner::graph_of;
 use super::view::Tables;
 use crate::block::{CodesFile, RowsFile};
 use crate::codes::{CodeTable, Codec};
-use crate::config::{Io, Options, Schema};
+use crate::config::{GraphKind, Io, Options, Schema};
 use crate::disk::{Disk, Mapping};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{BlockShape, FlatGraph, Graph};
 use crate::ids::{BLOCK_SLOTS, BlockId, Seq, Slot};
 use crate::limits;
 use crate::manifest::{CollectionEntry, FileEntry, Name, Sets, read_sets};
+use crate::sets::SlotBits;
 use std::sync::Arc;
 
 /// What the files of one collection hold.
@@ -237,6 +240,32 @@ impl Maker<'_> {
         }
         Ok(codes)
     }
+}
+
+/// The graph from its file, and the slots that it holds. Where the file does not do, an empty one: all rows will be linked again.
+pub(super) fn restore_graph(
+    disk: &dyn Disk,
+    entry: &CollectionEntry,
+    options: &Options,
+    tables: &Tables,
+    damage: &mut Vec<String>,
+) -> Result<(Box<dyn Graph>, SlotBits)> {
+    let schema = &entry.schema;
+    let vectors = &tables.vectors;
+    let shape = |b| BlockShape { capacity: vectors.capacity_of(b), rows: vectors.rows_in(b) };
+    let shapes: Vec<BlockShape> = (0..vectors.blocks()).map(shape).collect();
+    if let Some(links) = entry.links.as_ref().filter(|_| schema.graph == GraphKind::Flat) {
+        let mapping = if options.io == Io::Mmap { Mapping::Private } else { Mapping::Copy };
+        let (path, named) = (entry.path(&links.file), links.file.named());
+        match FlatGraph::load(schema.m, schema.ef_construction, disk, &path, Some(&named), mapping, &shapes) {
+            Ok(loaded) => return Ok((Box::new(loaded.graph), loaded.linked)),
+            Err(e) if e.kind() == ErrorKind::Corrupt => damage.push(e.to_string()),
+            Err(e) => return Err(e),
+        }
+    }
+    let graph = graph_of(schema)?;
+    shapes.iter().try_for_each(|shape| graph.grow(shape.capacity))?;
+    Ok((graph, SlotBits::default()))
 }
 
 fn misfit(path: &str) -> Error {

@@ -52,7 +52,7 @@ impl Inner {
         }
         let question = Question {
             candidates,
-            linked: job.view.linked,
+            linked: job.view.linked.len(),
             ef: job.ef,
             m0: 2 * self.schema.m,
             filtered: job.filtered,
@@ -98,7 +98,7 @@ impl Inner {
             Plan::PostFilter | Plan::Unfiltered => {
                 // As many more as will be dropped.
                 let accepted = job.accepted.len().max(1);
-                let widened = |n: usize| (n * job.view.linked).div_ceil(accepted).clamp(n, n * 4);
+                let widened = |n: usize| (n * job.view.linked.len()).div_ceil(accepted).clamp(n, n * 4);
                 (ask.k, ask.ef) = (widened(job.k), widened(job.ef));
             }
         }

@@ -7,11 +7,12 @@ use super::inner::Inner;
 use super::restore::mapping;
 use super::view::View;
 use crate::block::{CodesAt, RowSource, RowsFile, RowsHead, write_codes, write_rows};
-use crate::disk::Disk;
+use crate::disk::{Disk, publish, temporary};
 use crate::error::Result;
 use crate::ids::{BlockId, Seq, Slot};
-use crate::manifest::{BlockEntry, CollectionEntry, FileEntry, HeadEntry, Name, collection_folder};
+use crate::manifest::{AtSeq, BlockEntry, CollectionEntry, FileEntry, HeadEntry, Name, collection_folder};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The rows of one block of a view.
 struct Source<'a> {
@@ -100,6 +101,33 @@ pub(super) fn write_head(
     let file = writer.rows(Name::HeadRows(number))?;
     let codes = Some(writer.codes(Name::HeadCodes(number))?);
     entry.head = Some(HeadEntry { block: block.0, rows: rows as u32, seq, file, codes });
+    Ok(true)
+}
+
+/// Writes the graph's lists, if any has changed since they were last written. Says whether it did.
+pub(super) fn write_links(
+    disk: &dyn Disk,
+    inner: &Inner,
+    view: &View,
+    entry: &mut CollectionEntry,
+    seq: Seq,
+    number: u64,
+    pace: &dyn Fn(usize),
+) -> Result<bool> {
+    // Healing would take covered slots out of chains.
+    let _still = inner.chores.lock();
+    let steps = inner.link_steps.load(Ordering::Relaxed);
+    if let Some(links) = entry.links.as_mut().filter(|_| inner.files.lock().links_saved == Some(steps)) {
+        links.seq = seq;
+        return Ok(false);
+    }
+    let name = Name::Links(number);
+    let path = format!("{}/{name}", collection_folder(inner.number));
+    let tmp = temporary(disk, &path)?;
+    let Some(named) = inner.graph.save(disk, &tmp, &view.linked, pace)? else { return Ok(false) };
+    publish(disk, &tmp, &path)?;
+    entry.links = Some(AtSeq { seq, file: FileEntry::new(name, named) });
+    inner.files.lock().links_saved = Some(steps);
     Ok(true)
 }
 

@@ -268,7 +268,7 @@ impl Shared {
 
     /// Rows that the graphs of all collections hold.
     pub(super) fn linked_rows(&self) -> usize {
-        self.collections.read().values().map(|inner| inner.view.load().linked).sum()
+        self.collections.read().values().map(|inner| inner.view.load().linked.len()).sum()
     }
 }
 

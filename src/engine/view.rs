@@ -40,6 +40,18 @@ impl Tables {
         Ok(())
     }
 
+    /// The same tables without the rows of a block.
+    pub(super) fn without(&self, block: usize) -> Result<Self> {
+        let mut tables = self.clone();
+        tables.codes = self.codes.with_dropped_block(block)?;
+        tables.vectors = self.vectors.with_dropped_block(block)?;
+        tables.rows = self.rows.with_moved(block, None);
+        if let Some(fields) = tables.fields.get_mut(block) {
+            *fields = Arc::default();
+        }
+        Ok(tables)
+    }
+
     /// Writes vector, code, metadata and body of `slot`, which is the next of its block, and has `capacity` slots.
     pub(super) fn write(&self, slot: Slot, new: NewRow, capacity: usize, work: &mut Vec<f32>) -> Result<()> {
         let NewRow { row, ver, node } = new;
@@ -73,7 +85,7 @@ pub(super) struct View {
     /// Rows with a vector that the graph may not lead to yet.
     pub(super) tail: Arc<[Slot]>,
     /// Slots that were given to the graph so far, dead ones among them.
-    pub(super) linked: usize,
+    pub(super) linked: SlotBits,
 }
 
 impl View {

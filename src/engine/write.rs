@@ -112,7 +112,7 @@ impl Inner {
 
     /// What a write pays for after its commit: with somebody in the background, its own linking where it is large or too
     /// much waits; else all of it.
-    fn after_write(&self, rows: usize) {
+    fn after_write(self: &Arc<Self>, rows: usize) {
         let Some(bell) = &self.background else {
             self.link_waiting(rows);
             return self.maintain(rows);

@@ -57,7 +57,6 @@ pub(crate) enum Walk<'a> {
 
 /// The rows of one block, as a graph that is loaded must have room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the durable store is its user")]
 pub(crate) struct BlockShape {
     /// Slots that fit; 0 if the block was dropped.
     pub(crate) capacity: usize,
@@ -66,7 +65,6 @@ pub(crate) struct BlockShape {
 }
 
 /// A graph that was read from a file.
-#[allow(dead_code, reason = "the durable store is its user")]
 pub(crate) struct Loaded<G> {
     pub(crate) graph: G,
     /// The slots that it holds, dead ones among them. The others are to be linked; none of these may be linked again.
@@ -81,13 +79,11 @@ pub(crate) trait Graph: Send + Sync {
 
     /// Forgets the lists of a block whose rows are all gone, after lists were led around them. `live` are slots that walks
     /// may start at.
-    #[allow(dead_code, reason = "the durable store is its user")]
     fn drop_block(&self, _block: usize, _live: &SlotBits) -> Result<()> {
         Ok(())
     }
 
     /// Moves the lists of a block from the pages of a file into memory of its own. False if they stand there.
-    #[allow(dead_code, reason = "the durable store is its user")]
     fn warm_block(&self, _block: usize) -> Result<bool> {
         Ok(false)
     }
@@ -129,7 +125,6 @@ pub(crate) trait Graph: Send + Sync {
 
     /// Writes a file, under a name of [`crate::disk::temporary`], that holds the lists of the slots in `covered`: all that
     /// were linked before, live or dead. `None` if this graph has no such file, and is built again from its rows.
-    #[allow(dead_code, reason = "the durable store is its user")]
     fn save(
         &self,
         _disk: &dyn Disk,
@@ -141,7 +136,6 @@ pub(crate) trait Graph: Send + Sync {
     }
 
     /// The file that the lists came from, to verify all of it in the background.
-    #[allow(dead_code, reason = "the durable store is its user")]
     fn source(&self) -> Option<&SectionsFile> {
         None
     }

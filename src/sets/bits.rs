@@ -101,6 +101,11 @@ impl SlotBits {
         self.len
     }
 
+    /// How many slots of one block.
+    pub(crate) fn count_in(&self, block: BlockId) -> usize {
+        self.blocks.get(block.index()).map_or(0, |b| b.count())
+    }
+
     #[inline(always)]
     pub(crate) fn contains(&self, slot: Slot) -> bool {
         self.blocks.get(slot.block().index()).is_some_and(|b| b.contains(slot.index()))

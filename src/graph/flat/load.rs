@@ -22,7 +22,6 @@ use std::sync::Arc;
 impl FlatGraph {
     /// The graph in the file `path`, with the blocks `shapes`. With [`Mapping::Copy`] every byte is verified; otherwise lists
     /// stay in the file's pages, unverified until somebody checks [`crate::graph::Graph::source`].
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn load(
         m: usize,
         ef_construction: usize,

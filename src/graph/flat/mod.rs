@@ -82,11 +82,14 @@ impl FlatGraph {
 
     /// Puts `new` in the place of a block.
     fn replace(&self, block: usize, new: LinkBlock) {
-        let mut blocks = Vec::clone(&self.blocks.load());
-        if let Some(old) = blocks.get_mut(block) {
-            *old = Arc::new(new);
-        }
-        self.blocks.store(Arc::new(blocks));
+        let new = Arc::new(new);
+        self.blocks.rcu(|blocks| {
+            let mut blocks = Vec::clone(blocks);
+            if let Some(old) = blocks.get_mut(block) {
+                *old = new.clone();
+            }
+            blocks
+        });
     }
 
     fn write_lock(&self, slot: Slot) -> &Mutex<()> {
@@ -96,9 +99,9 @@ impl FlatGraph {
 
 impl Graph for FlatGraph {
     fn grow(&self, capacity: usize) -> Result<()> {
-        let mut blocks = Vec::clone(&self.blocks.load());
-        blocks.push(Arc::new(LinkBlock::new(self.m, capacity)?));
-        self.blocks.store(Arc::new(blocks));
+        let block = Arc::new(LinkBlock::new(self.m, capacity)?);
+        // Another block may be replaced meanwhile.
+        self.blocks.rcu(|blocks| blocks.iter().chain([&block]).cloned().collect::<Vec<_>>());
         Ok(())
     }
 
