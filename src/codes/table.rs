@@ -89,6 +89,19 @@ impl CodeTable {
         Ok(table)
     }
 
+    /// Whether the codes of a block stand in a file.
+    pub(crate) fn is_in_file(&self, block: usize) -> bool {
+        self.blocks.get(block).is_some_and(|b| b.codes.is_mapped())
+    }
+
+    /// The codes of a block that stand in a file, in memory of their own.
+    #[allow(clippy::type_complexity, reason = "what a table takes")]
+    pub(crate) fn copy_of(&self, block: usize) -> Result<Option<(Rows<u8>, Option<Rows<f32>>)>> {
+        let Some(block) = self.blocks.get(block).filter(|b| b.codes.is_mapped()) else { return Ok(None) };
+        let terms = block.terms.as_ref().map(Rows::copied).transpose()?;
+        Ok(Some((block.codes.copied()?, terms)))
+    }
+
     /// The same table with one more block that has no slots: one that was dropped.
     pub(crate) fn with_empty_block(&self) -> Result<Self> {
         self.with_block(0)

@@ -216,6 +216,20 @@ impl<T: Plain> Rows<T> {
         Some(row)
     }
 
+    /// Whether the rows stand in a file.
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.area, Area::File { .. })
+    }
+
+    /// The same rows in anonymous memory.
+    pub(crate) fn copied(&self) -> Result<Self> {
+        let copy = Self::new(self.stride, self.len())?;
+        for row in (0..self.len()).filter_map(|row| self.get(row)) {
+            copy.push(|to| to.copy_from_slice(row));
+        }
+        Ok(copy)
+    }
+
     /// The row, if it was published.
     #[inline(always)]
     pub(crate) fn get(&self, row: usize) -> Option<&[T]> {

@@ -157,6 +157,14 @@ impl Shared {
         Ok(entry)
     }
 
+    /// Removes what an earlier process left behind.
+    pub(super) fn tidy(&self) -> Result<()> {
+        let Some(home) = &self.home else { return Ok(()) };
+        let manifests = home.manifests.lock();
+        let replay_from = manifests.first().map_or(Seq(0), |m| m.replay_from);
+        self.clean(home, &manifests, replay_from)
+    }
+
     /// Removes what the new state does not need.
     fn clean(&self, home: &Home, manifests: &[Manifest], replay_from: Seq) -> Result<()> {
         let from = if planted(Bug::DeleteLogTooEarly) { Seq(u64::MAX) } else { replay_from };

@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) chores: Mutex<Chores>,
     /// Slots that died since the lists were last led around the dead.
     pub(super) dead: AtomicUsize,
+    /// Blocks whose lists and codes were moved from files into memory, or tried to.
+    pub(super) warmed: AtomicUsize,
     /// Steps that changed lists.
     pub(super) link_steps: AtomicU64,
     /// Slots linked since the last search for lost ones.
@@ -157,6 +159,7 @@ impl Inner {
             chores: Mutex::default(),
             dead: AtomicUsize::new(view_dead),
             link_steps: AtomicU64::new(0),
+            warmed: AtomicUsize::new(0),
             unmended: AtomicUsize::new(0),
             background: None,
             scratches: ArrayQueue::new(SCRATCHES_KEPT),

@@ -104,6 +104,8 @@ impl Work {
         // Opening did not wait for this; the first write or look-up by id would.
         collections.iter().for_each(|inner| inner.make_names());
         drop(collections);
+        let tidied = self.shared.tidy();
+        self.shared.note("tidy", tidied);
         while !self.bell.is_ended() {
             let is_busy = self.step();
             if !is_busy {
@@ -156,7 +158,7 @@ impl Work {
         let started = Instant::now();
         let mut is_busy = false;
         for inner in self.shared.open_collections() {
-            is_busy |= inner.care(CARE_LISTS);
+            is_busy |= inner.warm_step() || inner.care(CARE_LISTS);
         }
         if is_busy {
             self.pace(started);

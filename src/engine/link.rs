@@ -16,6 +16,9 @@ const LINK_ROWS: usize = 4096;
 /// Rows for which another thread pays.
 const ROWS_PER_HELPER: usize = 16;
 
+/// Rows that a thread links without looking up.
+const ROWS_PER_TURN: usize = 8;
+
 /// Slots that wait to be linked.
 #[derive(Default)]
 pub(super) struct Unlinked(Mutex<VecDeque<Slot>>);
@@ -59,11 +62,14 @@ impl Inner {
     fn link(&self, part: &[Slot]) {
         let next = AtomicUsize::new(0);
         let worker = || {
-            let _linking = self.linking.read();
-            let view = self.view.load_full();
             self.with_scratch(|scratch| {
-                while let Some(&slot) = part.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if view.ready.contains(slot) {
+                loop {
+                    let from = next.fetch_add(ROWS_PER_TURN, Ordering::Relaxed);
+                    let Some(turn) = part.get(from..(from + ROWS_PER_TURN).min(part.len())) else { return };
+                    // Whoever must be alone gets a turn too.
+                    let _linking = self.linking.read();
+                    let view = self.view.load_full();
+                    for &slot in turn.iter().filter(|s| view.ready.contains(**s)) {
                         self.graph.link(view.space(), &view.ready, slot, scratch);
                     }
                 }

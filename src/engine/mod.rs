@@ -40,6 +40,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod view;
+mod warm;
 mod write;
 
 pub use answer::{Explain, Hit, Include, Response};

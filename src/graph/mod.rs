@@ -136,6 +136,7 @@ pub(crate) trait Graph: Send + Sync {
     }
 
     /// The file that the lists came from, to verify all of it in the background.
+    #[allow(dead_code, reason = "the background check is its user")]
     fn source(&self) -> Option<&SectionsFile> {
         None
     }

@@ -51,6 +51,7 @@ pub(crate) struct FlatGraph {
     entry_lock: Mutex<()>,
     write_locks: Box<[Mutex<()>]>,
     /// The file that lists came from, for verifying it: its bytes do not change when lists do.
+    #[allow(dead_code, reason = "the background check is its user")]
     source: Option<SectionsFile>,
 }
 
