@@ -78,15 +78,17 @@ impl Shared {
         self.clean(home, &manifests, replay_from)
     }
 
-    /// Whether a block takes no more rows and has no file.
-    pub(super) fn has_full_blocks(&self) -> bool {
+    /// Whether a block takes no more rows and has no file, or was dropped and has one.
+    pub(super) fn has_blocks_to_settle(&self) -> bool {
         self.collections.read().values().any(|inner| {
             let view = inner.view.load();
             let (vectors, rows) = (&view.tables.vectors, &view.tables.rows);
             let is_full =
                 |b: &usize| vectors.rows_in(*b) > 0 && vectors.rows_in(*b) == vectors.capacity_of(*b);
             let is_heap = |b: &usize| rows.file(*b).is_none_or(|file| file.rows() < vectors.rows_in(*b));
-            (0..vectors.blocks()).any(|b| is_full(&b) && is_heap(&b))
+            let files = inner.files.lock();
+            files.dropped.len() > files.dropped_saved
+                || (0..vectors.blocks()).any(|b| is_full(&b) && is_heap(&b))
         })
     }
 
@@ -94,6 +96,7 @@ impl Shared {
     fn bring_in(&self, home: &Home, manifest: &Manifest, subjects: &[Subject]) -> Result<()> {
         for subject in subjects {
             if let Some(entry) = manifest.collections.iter().find(|e| e.number == subject.inner.number) {
+                subject.inner.files.lock().dropped_saved = entry.dropped_blocks.len();
                 subject.inner.bring_in(&*home.disk, entry)?;
             }
         }

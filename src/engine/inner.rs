@@ -14,7 +14,7 @@ use super::view::{Tables, View};
 use crate::config::{GraphKind, Options, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FlatGraph, Graph, Scratch};
-use crate::ids::{BlockId, Seq, Slot};
+use crate::ids::{Seq, Slot};
 use crate::sets::SlotBits;
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
@@ -84,8 +84,9 @@ pub(super) struct Files {
     pub(super) codec: u32,
     /// [`Inner::link_steps`] when links were last saved; `None` if no file holds them.
     pub(super) links_saved: Option<u64>,
-    /// Blocks that were given back.
+    /// Blocks that were given back, and how many of them the manifest knows of.
     pub(super) dropped: BTreeSet<u16>,
+    pub(super) dropped_saved: usize,
 }
 
 /// What only the writer needs.
@@ -99,8 +100,6 @@ pub(super) struct Writer {
 pub(super) struct Chores {
     /// The pass of healing that is under way.
     pub(super) healing: Option<Healing>,
-    /// The block that is being emptied.
-    pub(super) evacuating: Option<BlockId>,
 }
 
 /// A pass over all lists.

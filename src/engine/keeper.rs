@@ -175,7 +175,7 @@ impl Work {
         {
             return Some(Scope::Links);
         }
-        self.shared.has_full_blocks().then_some(Scope::Seal)
+        self.shared.has_blocks_to_settle().then_some(Scope::Seal)
     }
 
     fn after_checkpoint(&mut self, scope: Scope, done: Result<()>) {

@@ -64,20 +64,25 @@ impl Inner {
     pub(super) fn care(self: &Arc<Self>, budget: usize) -> bool {
         let Some(mut chores) = self.chores.try_lock() else { return false };
         self.train_again();
-        let slots = self.view.load().linked.len();
-        let dead = self.dead.load(Ordering::Relaxed);
-        if chores.healing.is_none() && dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) {
-            self.begin_healing(&mut chores);
-        }
         if chores.healing.is_some() {
             self.heal_step(&mut chores, budget);
+            return true;
+        }
+        // First what makes more slots dead, so that one pass of healing serves all.
+        if self.move_step(budget) {
+            return true;
+        }
+        let slots = self.view.load().linked.len();
+        let dead = self.dead.load(Ordering::Relaxed);
+        if dead > HEAL_DEAD_MIN.max(slots / HEAL_DEAD_SHARE) || self.has_empty_block_to_heal() {
+            self.begin_healing(&mut chores);
             return true;
         }
         if self.unmended.load(Ordering::Relaxed) > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
             self.mend();
             return true;
         }
-        self.reclaim_step(&mut chores, budget)
+        self.drop_empty_blocks()
     }
 
     /// Leads every list around dead slots, links what no walk reaches, and gives back blocks whose rows are all gone.

@@ -5,7 +5,7 @@
 //! its rows is live and no list names one; the block that grows stays.
 
 use super::draft::{Change, Order};
-use super::inner::{Chores, Inner};
+use super::inner::Inner;
 use super::view::View;
 use crate::ids::{BlockId, Slot};
 use std::sync::Arc;
@@ -33,52 +33,38 @@ impl Fill {
     }
 }
 
-/// The block to empty next: the one with the fewest live rows.
+/// The block to empty next: the one with the fewest live rows, while it has any.
 fn sparsest(fills: impl Iterator<Item = Fill>) -> Option<BlockId> {
-    fills.filter(|fill| fill.is_sparse()).min_by_key(|fill| fill.live).map(|fill| fill.block)
+    fills.filter(|fill| fill.is_sparse() && fill.live > 0).min_by_key(|fill| fill.live).map(|fill| fill.block)
 }
 
 impl Inner {
-    /// One step; false if there is nothing to do. The caller holds the chores.
-    pub(super) fn reclaim_step(self: &Arc<Self>, chores: &mut Chores, budget: usize) -> bool {
+    /// Stores some live rows of the sparsest block again; false if no block is worth it. The caller holds the chores.
+    pub(super) fn move_step(self: &Arc<Self>, rows: usize) -> bool {
         let view = self.view.load_full();
-        let Some(block) = chores.evacuating.or_else(|| sparsest(fills(&view))) else { return false };
-        chores.evacuating = Some(block);
-        let first = Slot::new(block, 0);
-        let live: Vec<Slot> = view
-            .live
-            .iter_from(first)
-            .take_while(|slot| slot.block() == block)
-            .take(budget.min(MOVE_ROWS))
-            .collect();
-        if !live.is_empty() {
-            let order = Order { collection: self.clone(), tenant: None, change: Change::Move(live) };
-            // A full disk, say: tried again later, from the start.
-            let moved = self.line.commit(order).is_ok_and(|done| done.removed > 0);
-            if !moved {
-                chores.evacuating = None;
-            }
-            self.link_waiting(MOVE_ROWS);
-            return moved;
-        }
-        if view.linked.iter_from(first).next().is_some_and(|slot| slot.block() == block) {
-            self.begin_healing(chores);
-            return true;
-        }
-        chores.evacuating = None;
-        self.drop_block(block);
-        true
+        let Some(block) = sparsest(fills(&view)) else { return false };
+        let live = view.live.iter_from(Slot::new(block, 0)).take_while(|slot| slot.block() == block);
+        let change = Change::Move(live.take(rows.min(MOVE_ROWS)).collect());
+        // On a full disk, say, nothing moves: it is tried again later.
+        let order = Order { collection: self.clone(), tenant: None, change };
+        let moved = self.line.commit(order).is_ok_and(|done| done.removed > 0);
+        self.link_waiting(MOVE_ROWS);
+        moved
     }
 
-    /// Drops every block whose rows are gone and that no list names. The caller holds the chores.
-    pub(super) fn drop_empty_blocks(&self) {
+    /// Whether lists name slots of a block whose rows are all gone.
+    pub(super) fn has_empty_block_to_heal(&self) -> bool {
+        let view = self.view.load();
+        empty_blocks(&view).any(|block| view.linked.count_in(block) > 0)
+    }
+
+    /// Drops every block whose rows are gone and that no list names; false if there is none. The caller holds the chores.
+    pub(super) fn drop_empty_blocks(&self) -> bool {
         let view = self.view.load_full();
-        let is_in = |set: &crate::sets::SlotBits, block: BlockId| {
-            set.iter_from(Slot::new(block, 0)).next().is_some_and(|slot| slot.block() == block)
-        };
-        let empty = fills(&view).filter(|fill| fill.live == 0 && fill.rows > 0).map(|fill| fill.block);
-        let blocks: Vec<BlockId> = empty.filter(|block| !is_in(&view.linked, *block)).collect();
-        blocks.into_iter().for_each(|block| self.drop_block(block));
+        let blocks: Vec<BlockId> =
+            empty_blocks(&view).filter(|block| view.linked.count_in(*block) == 0).collect();
+        blocks.iter().for_each(|block| self.drop_block(*block));
+        !blocks.is_empty()
     }
 
     fn drop_block(&self, block: BlockId) {
@@ -117,6 +103,11 @@ impl Inner {
     }
 }
 
+/// Blocks whose rows are all gone.
+fn empty_blocks(view: &View) -> impl Iterator<Item = BlockId> + '_ {
+    fills(view).filter(|fill| fill.live == 0 && fill.rows > 0).map(|fill| fill.block)
+}
+
 /// Blocks that take no more rows.
 fn fills(view: &View) -> impl Iterator<Item = Fill> + '_ {
     let vectors = &view.tables.vectors;
@@ -139,7 +130,7 @@ mod tests {
             (vec![fill(0, 100, 50)], None),
             (vec![fill(0, 100, 49)], Some(BlockId(0))),
             (vec![fill(0, 0, 0), fill(1, 100, 100)], None),
-            (vec![fill(0, 100, 40), fill(1, 100, 7), fill(2, 10, 0)], Some(BlockId(2))),
+            (vec![fill(0, 100, 40), fill(1, 100, 7), fill(2, 10, 0)], Some(BlockId(1))),
         ] {
             assert_eq!(sparsest(fills.iter().copied()), chosen, "{fills:?}");
         }

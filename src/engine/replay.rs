@@ -15,7 +15,7 @@ use crate::ids::{Seq, Slot, Ver};
 use crate::manifest::Manifest;
 use crate::wal::{Kind, RowsCommit};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -179,7 +179,8 @@ impl Redone {
         let tail: Arc<[Slot]> = ready.iter().filter(|slot| !linked.contains(*slot)).collect();
         let was_cut = !tail.is_empty();
         let links_saved = (linked.len() > 0).then_some(0);
-        let dropped = entry.dropped_blocks.iter().copied().collect();
+        let dropped: BTreeSet<u16> = entry.dropped_blocks.iter().copied().collect();
+        let dropped_saved = dropped.len();
         let view = View { seq, tables: Arc::new(tables), live, ready, tail, linked };
         let parts = Parts {
             number: entry.number,
@@ -188,7 +189,7 @@ impl Redone {
             id_seed: shared.id_seed,
             view,
             graph,
-            files: Files { block_seqs: self.block_seqs, missing, codec, links_saved, dropped },
+            files: Files { block_seqs: self.block_seqs, missing, codec, links_saved, dropped, dropped_saved },
         };
         shared.health.lock().damage.extend(damage);
         let inner = Inner::of(parts, shared.options.clone(), shared.line.clone());

@@ -126,6 +126,17 @@ impl RowTable {
         self.blocks.iter().map(of_block).sum()
     }
 
+    /// Slots whose rows stand on the heap.
+    pub(super) fn heap_slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.blocks.iter().enumerate().flat_map(|(b, block)| {
+            let segments = block.segments.iter().enumerate().filter(|(_, s)| s.get().is_some());
+            segments.flat_map(move |(s, _)| {
+                let first = (b as u32) << 16 | (s * SEGMENT_ROWS) as u32;
+                (first..first + SEGMENT_ROWS as u32).map(Slot)
+            })
+        })
+    }
+
     /// Bytes on the heap of one row: a long id and the payload.
     pub(super) fn heap_bytes(&self, slot: Slot) -> (usize, usize) {
         let stored = self.blocks.get(slot.block().index()).and_then(|b| b.stored(slot));

@@ -130,7 +130,7 @@ impl Stats {
         let tables = &view.tables;
         let slots: usize = (0..tables.vectors.blocks()).map(|b| tables.vectors.rows_in(b)).sum();
         let (mut long_ids, mut payload) = (0, 0);
-        for (id, rest) in view.live.iter().map(|slot| tables.rows.heap_bytes(slot)) {
+        for (id, rest) in tables.rows.heap_slots().map(|slot| tables.rows.heap_bytes(slot)) {
             long_ids += id;
             payload += rest;
         }
