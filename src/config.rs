@@ -210,6 +210,18 @@ pub struct Options {
     /// Bytes that opening verifies at most; what is beyond is verified when it is first used, or in the background.
     /// Default: 16 MiB.
     pub verify_open_bytes: u64,
+    /// What tests make small, to see many of it. Default: nothing.
+    #[cfg(test)]
+    #[serde(skip)]
+    pub(crate) tiny: Option<Tiny>,
+}
+
+/// Sizes that are constants outside of tests.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tiny {
+    pub(crate) block_slots: usize,
+    pub(crate) log_file_bytes: u64,
 }
 
 impl Default for Options {
@@ -226,6 +238,8 @@ impl Default for Options {
             checkpoint_seconds: 300,
             disk_reserve_bytes: 256 << 20,
             verify_open_bytes: 16 << 20,
+            #[cfg(test)]
+            tiny: None,
         }
     }
 }

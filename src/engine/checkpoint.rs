@@ -45,6 +45,8 @@ impl Shared {
         let Some(home) = &self.home else { return Ok(()) };
         let mut manifests = home.manifests.lock();
         let (mark, subjects) = self.instant();
+        // What the sets show and only the log holds must not be lost with the end of the log.
+        self.line.with_log(|log| log.flush()).unwrap_or(Ok(()))?;
         let mut next = manifests[0].clone();
         next.number += 1;
         next.seq = mark.seq;

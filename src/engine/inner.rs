@@ -180,7 +180,7 @@ impl Inner {
 
     /// Slots of a block: as many as fit into its bytes.
     pub(super) fn block_slots(&self) -> usize {
-        block_slots(&self.schema)
+        block_slots(&self.schema, &self.options)
     }
 
     /// The live slots of a document, those of a tenant alone if one is named.

@@ -4,6 +4,7 @@
 //! on that file: what was not durable is written to a new one, and if that fails too, nothing is written any more.
 
 use super::draft::{Event, Staged};
+use crate::config::Options;
 use crate::disk::{Disk, fault};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
@@ -13,7 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// A file that is as long as this is followed by a new one.
-pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
+const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Free space is looked up again after so many bytes were written.
 const LOOK_BYTES: u64 = 4 << 20;
 /// New files that are tried after a failed sync.
@@ -59,12 +60,7 @@ pub(super) struct LogStart<'a> {
 }
 
 impl Log {
-    pub(super) fn open(
-        disk: Arc<dyn Disk>,
-        start: LogStart<'_>,
-        file_bytes_max: u64,
-        reserve_bytes: u64,
-    ) -> Result<Self> {
+    pub(super) fn open(disk: Arc<dyn Disk>, start: LogStart<'_>, options: &Options) -> Result<Self> {
         let LogStart { store, number, first, tail, older } = start;
         let writer = Writer::create_with(&*disk, store, number, first, salt(), tail)?;
         Ok(Self {
@@ -74,8 +70,8 @@ impl Log {
             older,
             number,
             first,
-            file_bytes_max,
-            reserve_bytes,
+            file_bytes_max: file_bytes_max(options),
+            reserve_bytes: options.disk_reserve_bytes,
             unlooked_bytes: LOOK_BYTES,
             poison: None,
             counters: Counters::default(),
@@ -253,6 +249,16 @@ fn pieces_of(commit: &Staged) -> (Kind, Vec<u8>, RowsPayload) {
         }
     };
     (kind, head, rows)
+}
+
+#[cfg(not(test))]
+const fn file_bytes_max(_: &Options) -> u64 {
+    FILE_BYTES_MAX
+}
+
+#[cfg(test)]
+fn file_bytes_max(options: &Options) -> u64 {
+    options.tiny.map_or(FILE_BYTES_MAX, |tiny| tiny.log_file_bytes)
 }
 
 /// Hard to guess and never twice the same.

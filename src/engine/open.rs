@@ -7,7 +7,7 @@
 use super::commit::{Line, Mark};
 use super::home::Home;
 use super::keeper::Bell;
-use super::log::{FILE_BYTES_MAX, Log, LogStart};
+use super::log::{Log, LogStart};
 use super::replay::Replay;
 use super::restore::{self, Restored};
 use super::store::Shared;
@@ -35,7 +35,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
         .iter()
         .map(|entry| restore::restore(&*disk, entry, &options))
         .collect::<Result<_>>()?;
-    let mut replay = Replay::new(restored, &manifest);
+    let mut replay = Replay::new(restored, &manifest, &options);
     let mut tail: Tail = Vec::new();
     let scan =
         wal::scan(&*disk, ident.store, manifest.replay_from, manifest.seq, &mut |seq, kind, payload| {
@@ -85,7 +85,7 @@ fn begin_log(
         tail: &commits,
         older: scan.files.clone(),
     };
-    Log::open(disk.clone(), start, FILE_BYTES_MAX, options.disk_reserve_bytes)
+    Log::open(disk.clone(), start, options)
 }
 
 /// Whether the commit before `seq` is in the tail too.

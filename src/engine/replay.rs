@@ -8,7 +8,7 @@ use super::inner::{Files, Inner, Parts};
 use super::restore::{Restored, block_slots, restore_graph};
 use super::store::{Shared, check_name};
 use super::view::View;
-use crate::config::Schema;
+use crate::config::{Options, Schema};
 use crate::disk::{Bug, Disk, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Slot, Ver};
@@ -30,6 +30,7 @@ pub(super) struct Described {
 
 pub(super) struct Replay {
     collections: BTreeMap<u32, Redone>,
+    options: Options,
     /// The highest version that any row has.
     pub(super) ver: Ver,
     pub(super) next_collection: u32,
@@ -41,6 +42,8 @@ struct Redone {
     restored: Restored,
     name: String,
     schema: Schema,
+    /// Of a block.
+    slots: usize,
     added: Vec<Slot>,
     with_vector: Vec<Slot>,
     removed: Vec<Slot>,
@@ -50,13 +53,14 @@ struct Redone {
 }
 
 impl Replay {
-    pub(super) fn new(restored: Vec<Restored>, manifest: &Manifest) -> Self {
+    pub(super) fn new(restored: Vec<Restored>, manifest: &Manifest, options: &Options) -> Self {
         let collections = restored.into_iter().map(|restored| {
             let (name, schema) = (restored.entry.name.clone(), restored.entry.schema.clone());
-            (restored.entry.number, Redone::new(restored, name, schema))
+            (restored.entry.number, Redone::new(restored, name, schema, options))
         });
         Self {
             collections: collections.collect(),
+            options: options.clone(),
             ver: Ver(0),
             next_collection: manifest.next_collection,
             seq: manifest.seq,
@@ -85,6 +89,7 @@ impl Replay {
                         Restored::nothing(new.number, &new.name, &new.schema),
                         new.name.clone(),
                         new.schema.clone(),
+                        &self.options,
                     )
                 };
                 self.collections.entry(new.number).or_insert_with(fresh);
@@ -109,10 +114,11 @@ impl Replay {
 }
 
 impl Redone {
-    fn new(restored: Restored, name: String, schema: Schema) -> Self {
+    fn new(restored: Restored, name: String, schema: Schema, options: &Options) -> Self {
         Self {
             restored,
             name,
+            slots: block_slots(&schema, options),
             schema,
             added: Vec::new(),
             with_vector: Vec::new(),
@@ -125,7 +131,7 @@ impl Redone {
     /// Does one commit again; returns its highest version.
     fn rows(&mut self, seq: Seq, commit: &RowsCommit<'_>) -> Result<Ver> {
         let is_new = seq > self.restored.sets_seq;
-        let slots = block_slots(&self.schema);
+        let slots = self.slots;
         let (mut slot, mut ver) = (commit.first, Ver(0));
         for row in commit.rows() {
             let vector = row.vector();
@@ -154,7 +160,7 @@ impl Redone {
 
     /// Writes a row into the next slot of its block. Slots before it that no record fills were lost with a part of the log.
     fn fill(&mut self, slot: Slot, new: NewRow) -> Result<()> {
-        let capacity = block_slots(&self.schema);
+        let capacity = self.slots;
         let tables = &mut self.restored.tables;
         while tables.vectors.blocks() <= slot.block().index() {
             tables.grow(capacity)?;

@@ -34,8 +34,18 @@ pub(super) struct Restored {
 }
 
 /// Slots of a block: as many as fit into its bytes.
-pub(super) fn block_slots(schema: &Schema) -> usize {
-    (limits::BLOCK_BYTES_MAX / (schema.dim * size_of::<f32>())).clamp(1, BLOCK_SLOTS)
+pub(super) fn block_slots(schema: &Schema, options: &Options) -> usize {
+    (limits::BLOCK_BYTES_MAX / (schema.dim * size_of::<f32>())).clamp(1, block_slots_max(options))
+}
+
+#[cfg(not(test))]
+const fn block_slots_max(_: &Options) -> usize {
+    BLOCK_SLOTS
+}
+
+#[cfg(test)]
+fn block_slots_max(options: &Options) -> usize {
+    options.tiny.map_or(BLOCK_SLOTS, |tiny| tiny.block_slots)
 }
 
 pub(super) fn mapping(io: Io) -> Mapping {
@@ -69,8 +79,9 @@ pub(super) fn restore(disk: &dyn Disk, entry: &CollectionEntry, options: &Option
     };
     let (codec, generation) = newest_codec(disk, entry, options, &mut damage);
     let tables = Tables { codes: CodeTable::new(codec), ..Tables::new(&entry.schema) };
-    let mut maker =
-        Maker { disk, entry, mapping: mapping(options.io), tables, generation, damage, lost: Vec::new() };
+    let slots = block_slots(&entry.schema, options);
+    let mapping = mapping(options.io);
+    let mut maker = Maker { disk, entry, slots, mapping, tables, generation, damage, lost: Vec::new() };
     maker.blocks()?;
     let Maker { tables, damage, lost, .. } = maker;
     Ok(Restored { entry: entry.clone(), tables, sets, sets_seq, codec: generation, damage, lost })
@@ -110,6 +121,8 @@ fn generation_of(file: &FileEntry) -> u32 {
 struct Maker<'a> {
     disk: &'a dyn Disk,
     entry: &'a CollectionEntry,
+    /// Of a block.
+    slots: usize,
     mapping: Mapping,
     tables: Tables,
     generation: u32,
@@ -179,7 +192,7 @@ impl Maker<'_> {
             }
             Err(e) => return Err(e),
         };
-        let capacity = block_slots(&self.entry.schema);
+        let capacity = self.slots;
         self.tables.vectors = self.tables.vectors.with_block(capacity)?;
         for row in 0..rows.rows() {
             let vector = rows.vectors();

@@ -76,6 +76,15 @@ impl FileHead {
         bytes
     }
 
+    /// Whether `bytes` are the beginning of a head and zeros: it was being written when the power went. `self` is what the
+    /// file's name says; the salt is what stands there.
+    pub(super) fn is_torn(self, bytes: &[u8]) -> bool {
+        let Some(bytes) = bytes.first_chunk::<HEAD_BYTES>() else { return false };
+        let whole = Self { salt: u64_at(bytes, HEAD_SALT), ..self }.encode();
+        let written = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+        written < HEAD_BYTES && bytes[..written] == whole[..written]
+    }
+
     /// From the first bytes of a file, however few they are.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeadFlaw> {
         let Some(bytes) = bytes.first_chunk::<HEAD_BYTES>() else { return Err(HeadFlaw::Blank) };

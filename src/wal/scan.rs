@@ -99,11 +99,14 @@ fn open(disk: &dyn Disk, store: u64) -> Result<Vec<Log>> {
         let Some((first, number)) = parse_name(&name) else { continue };
         let path = path(&name);
         let bytes = disk.len(&path).map_err(|e| fault("read", &path, e))?;
-        let head = disk.read(&path, 0, HEAD_BYTES).map_err(|e| fault("read", &path, e))?;
-        let head = match FileHead::decode(&head) {
+        let start = disk.read(&path, 0, HEAD_BYTES).map_err(|e| fault("read", &path, e))?;
+        let head = match FileHead::decode(&start) {
             Err(HeadFlaw::Newer(version)) => return Err(newer(&path, &format!("format version {version}"))),
             Ok(head) if (head.store, head.first, head.number) != (store, first, number) => {
                 Err(HeadFlaw::Damaged)
+            }
+            Err(HeadFlaw::Damaged) if (FileHead { salt: 0, first, store, number }).is_torn(&start) => {
+                Err(HeadFlaw::Blank)
             }
             head => head,
         };
