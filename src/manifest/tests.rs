@@ -60,6 +60,7 @@ fn manifest(number: u64) -> Manifest {
         next_collection: 5,
         replay_from: Seq(42),
         holes: vec![Hole { first: Seq(5), last: Seq(6) }, Hole { first: Seq(9), last: Seq(9) }],
+        origins: Vec::new(),
         collections: vec![entry],
     }
 }
