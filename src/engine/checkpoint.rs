@@ -183,7 +183,12 @@ impl Shared {
     /// Removes what the new state does not need.
     fn clean(&self, home: &Home, manifests: &[Manifest], replay_from: Seq) -> Result<()> {
         let from = if planted(Bug::DeleteLogTooEarly) { Seq(u64::MAX) } else { replay_from };
-        self.line.with_log(|log| log.forget(from)).unwrap_or(Ok(()))?;
+        // Not between two commits: removing a large file takes longer than a write may wait.
+        let obsolete = self.line.with_log(|log| log.obsolete(from)).unwrap_or_default();
+        for path in &obsolete {
+            home.disk.remove(path).map_err(|e| fault("remove", path, e))?;
+            self.line.with_log(|log| log.forget(path));
+        }
         let spared = |folder: &str| {
             // A collection that was made a moment ago is in no manifest yet.
             let numbers = self.collections.read();

@@ -166,17 +166,16 @@ impl Log {
         Ok(())
     }
 
-    /// Removes the files that hold nothing from `replay_from` on.
-    pub(super) fn forget(&mut self, replay_from: Seq) -> Result<()> {
+    /// The paths of the files that hold nothing from `replay_from` on.
+    pub(super) fn obsolete(&self, replay_from: Seq) -> Vec<String> {
         let mut files = self.older.clone();
         files.push(self.info());
-        let obsolete = wal::obsolete(&files, replay_from);
-        for name in &obsolete {
-            let path = format!("{}/{name}", wal::FOLDER);
-            self.disk.remove(&path).map_err(|e| fault("remove", &path, e))?;
-        }
-        self.older.retain(|file| !obsolete.contains(&file.name));
-        Ok(())
+        wal::obsolete(&files, replay_from).iter().map(|name| format!("{}/{name}", wal::FOLDER)).collect()
+    }
+
+    /// A file was removed.
+    pub(super) fn forget(&mut self, path: &str) {
+        self.older.retain(|file| path != format!("{}/{}", wal::FOLDER, file.name));
     }
 
     /// Writes no more, and gives back what the file has too much.
