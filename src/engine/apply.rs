@@ -100,7 +100,9 @@ impl Inner {
         if let Some(payload) = &mut new.row.payload {
             self.members_mut().put(slot, payload);
         }
-        view.tables.write(slot, new, self.block_slots(), work)
+        // A block that becomes a file gets its index anew, beside the writes.
+        let freeze = self.background.is_none() && slot.index() + 1 == self.block_slots();
+        view.tables.write(slot, new, freeze, work)
     }
 
     /// Adds a block to every table.

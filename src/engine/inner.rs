@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) chores: Mutex<Chores>,
     /// Slots that died since the lists were last led around the dead.
     pub(super) dead: AtomicUsize,
+    /// Tables that were replaced, until nobody looks at them.
+    pub(super) retired: Mutex<Vec<Arc<Tables>>>,
     /// Blocks whose lists and codes were moved from files into memory, or tried to.
     pub(super) warmed: AtomicUsize,
     /// Steps that changed lists.
@@ -158,6 +160,7 @@ impl Inner {
             chores: Mutex::default(),
             dead: AtomicUsize::new(view_dead),
             link_steps: AtomicU64::new(0),
+            retired: Mutex::default(),
             warmed: AtomicUsize::new(0),
             unmended: AtomicUsize::new(0),
             background: None,

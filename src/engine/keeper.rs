@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Rows linked in one step.
 const LINK_ROWS: usize = 64;
 /// Lists healed in one step.
-const CARE_LISTS: usize = 64;
+const CARE_LISTS: usize = 32;
 /// How long the thread sleeps when there is nothing to do and nobody wakes it.
 const IDLE: Duration = Duration::from_millis(50);
 /// How long a job that failed waits.

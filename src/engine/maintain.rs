@@ -63,6 +63,7 @@ impl Inner {
     /// One step of the chores, of about `budget` lists; false if there is nothing to do, or somebody is at it.
     pub(super) fn care(self: &Arc<Self>, budget: usize) -> bool {
         let Some(mut chores) = self.chores.try_lock() else { return false };
+        self.free_retired();
         self.train_again();
         if chores.healing.is_some() {
             self.heal_step(&mut chores, budget);
@@ -171,7 +172,7 @@ impl Inner {
         let Ok(codes) = self.encode_rows(&view, codes, &mut work) else { return };
         let mut tables = view.tables.as_ref().clone();
         tables.codes = codes;
-        view.tables = Arc::new(tables);
+        self.retire(std::mem::replace(&mut view.tables, Arc::new(tables)));
         self.view.store(Arc::new(view));
         self.files.lock().codec += 1;
     }

@@ -6,7 +6,7 @@
 
 use super::draft::{Change, Order};
 use super::inner::Inner;
-use super::view::View;
+use super::view::{Tables, View};
 use crate::ids::{BlockId, Slot};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,6 +67,21 @@ impl Inner {
         !blocks.is_empty()
     }
 
+    /// Keeps tables that were replaced until no search looks at them: freeing a block takes longer than a search may.
+    pub(super) fn retire(&self, tables: Arc<Tables>) {
+        self.retired.lock().push(tables);
+    }
+
+    /// Frees the retired tables that nobody looks at any more.
+    pub(super) fn free_retired(&self) {
+        let mut retired = self.retired.lock();
+        let (free, held): (Vec<_>, Vec<_>) =
+            retired.drain(..).partition(|tables| Arc::strong_count(tables) == 1);
+        *retired = held;
+        drop(retired);
+        drop(free);
+    }
+
     fn drop_block(&self, block: BlockId) {
         let view = self.view.load_full();
         self.forget_names(&view, block);
@@ -80,7 +95,7 @@ impl Inner {
         let _writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());
         let Ok(tables) = view.tables.without(block.index()) else { return };
-        view.tables = Arc::new(tables);
+        self.retire(std::mem::replace(&mut view.tables, Arc::new(tables)));
         self.view.store(Arc::new(view));
         let mut files = self.files.lock();
         files.dropped.insert(block.0);

@@ -169,7 +169,7 @@ impl Redone {
             tables.vectors.push(slot.block(), None)?;
             tables.codes.push(slot.block(), None, &mut self.work)?;
         }
-        tables.write(slot, new, capacity, &mut self.work)
+        tables.write(slot, new, slot.index() + 1 == capacity, &mut self.work)
     }
 
     fn finish(self, shared: &Shared, disk: &dyn Disk, seq: Seq) -> Result<Inner> {

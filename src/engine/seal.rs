@@ -2,6 +2,7 @@
 //!
 //! Invariant: a block that takes no more rows never changes, so its file can be written while everything goes on.
 
+use super::fields::FieldBlock;
 use super::ids;
 use super::inner::Inner;
 use super::restore::mapping;
@@ -179,12 +180,17 @@ impl Inner {
             let path = entry.path(&block.file);
             let named = block.file.named();
             let file = Arc::new(RowsFile::open(disk, &path, mapping(self.options.io), Some(&named))?);
+            let fields = Arc::new(FieldBlock::of_file(file.rows(), true));
+            drop(fields.read(&view.tables.rows, BlockId(block.block)));
             let _writer = self.writer.lock();
             let mut view = View::clone(&self.view.load());
             let mut tables = view.tables.as_ref().clone();
             tables.vectors = tables.vectors.with_replaced_block(at, file.vectors(), Some(file.clone()))?;
             tables.rows = tables.rows.with_moved(at, Some(file));
-            view.tables = Arc::new(tables);
+            if let Some(place) = tables.fields.get_mut(at) {
+                *place = fields;
+            }
+            self.retire(std::mem::replace(&mut view.tables, Arc::new(tables)));
             self.view.store(Arc::new(view));
             self.files.lock().block_seqs.remove(&block.block);
         }

@@ -52,8 +52,9 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Writes vector, code, metadata and body of `slot`, which is the next of its block, and has `capacity` slots.
-    pub(super) fn write(&self, slot: Slot, new: NewRow, capacity: usize, work: &mut Vec<f32>) -> Result<()> {
+    /// Writes vector, code, metadata and body of `slot`, which is the next of its block. `freeze` if it is the last that comes
+    /// to the block, and nobody else will bring the block's index into its final form.
+    pub(super) fn write(&self, slot: Slot, new: NewRow, freeze: bool, work: &mut Vec<f32>) -> Result<()> {
         let NewRow { row, ver, node } = new;
         let got = self.vectors.push(slot.block(), row.vector.as_deref())?;
         if got != slot {
@@ -62,7 +63,7 @@ impl Tables {
         self.codes.push(slot.block(), row.vector.as_deref(), work)?;
         let metadata = row.payload.as_ref().map(|p| p.metadata_map()).unwrap_or_default();
         if let Some(fields) = self.fields.get(slot.block().index()) {
-            fields.insert(&self.rows, slot, &metadata, slot.index() + 1 == capacity);
+            fields.insert(&self.rows, slot, &metadata, freeze);
         }
         self.rows.put(slot, StoredRow { id: row.id, ver, node, payload: row.payload })
     }

@@ -31,7 +31,7 @@ impl Inner {
         if view.tables.codes.is_in_file(block) {
             let mut tables = view.tables.as_ref().clone();
             tables.codes = tables.codes.with_replaced_block(block, codes, terms)?;
-            view.tables = Arc::new(tables);
+            self.retire(std::mem::replace(&mut view.tables, Arc::new(tables)));
             self.view.store(Arc::new(view));
         }
         Ok(())
