@@ -14,6 +14,7 @@ mod concurrent;
 mod durable;
 mod features;
 mod heal;
+mod kill;
 mod model;
 mod oracle;
 mod recall;
