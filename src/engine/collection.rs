@@ -41,7 +41,7 @@ impl Collection {
         Self { inner, store, tenant: None }
     }
 
-    pub(super) fn inner(&self) -> &Inner {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
 

@@ -3,3 +3,4 @@
 mod check;
 mod crash;
 mod model;
+mod reclaim;
