@@ -48,7 +48,7 @@ impl Shared {
         // What the sets show and only the log holds must not be lost with the end of the log.
         self.line.with_log(|log| log.flush()).unwrap_or(Ok(()))?;
         let mut next = manifests[0].clone();
-        next.number += 1;
+        next.number = home.next_number();
         next.seq = mark.seq;
         next.ver = u64::try_from(mark.ver.0).unwrap_or(0);
         next.next_collection = self.next_collection.load(std::sync::atomic::Ordering::Relaxed);
