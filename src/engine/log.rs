@@ -174,8 +174,9 @@ impl Log {
         for name in &obsolete {
             let path = format!("{}/{name}", wal::FOLDER);
             self.disk.remove(&path).map_err(|e| fault("remove", &path, e))?;
+            // An error at the next one must not make this one be removed again.
+            self.older.retain(|file| file.name != *name);
         }
-        self.older.retain(|file| !obsolete.contains(&file.name));
         Ok(())
     }
 
