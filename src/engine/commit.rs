@@ -184,7 +184,12 @@ impl Line {
         if let Some(log) = &mut lead.log {
             log.write(commits, durable && !planted(Bug::AckBeforeSync))?;
         }
-        apply(commits)
+        let applied = apply(commits);
+        if let (Err(e), Some(log)) = (&applied, &mut lead.log) {
+            // The log has what nobody sees.
+            log.poison(e);
+        }
+        applied
     }
 }
 
