@@ -2,4 +2,7 @@
 
 mod check;
 mod crash;
+mod faults;
+mod full;
 mod model;
+mod nested;
