@@ -76,6 +76,10 @@ impl Shared {
         }
         let replay_from = next.replay_from;
         home.commit(&mut manifests, next)?;
+        if planted(Bug::ManifestBeforeFiles) {
+            let folders = subjects.iter().map(|subject| collection_folder(subject.inner.number));
+            folders.for_each(|folder| drop(home.disk.sync_dir(&folder)));
+        }
         self.bring_in(home, &manifests[0], &subjects)?;
         self.clean(home, &manifests, replay_from)
     }
@@ -142,7 +146,8 @@ impl Shared {
             // Nothing has changed since.
             sets.seq = mark.seq;
         }
-        if is_new && !planted(Bug::SkipFolderSync) {
+        let is_later = planted(Bug::SkipFolderSync) || planted(Bug::ManifestBeforeFiles);
+        if is_new && !is_later {
             disk.sync_dir(&folder).map_err(|e| fault("sync", &folder, e))?;
         }
         Ok(entry)

@@ -5,7 +5,7 @@
 
 use super::draft::{Event, Staged};
 use crate::config::Options;
-use crate::disk::{Disk, fault};
+use crate::disk::{Bug, Disk, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
 use crate::record::encode_body;
@@ -281,5 +281,8 @@ fn file_bytes_max(options: &Options) -> u64 {
 
 /// Hard to guess and never twice the same.
 fn salt() -> u64 {
+    if planted(Bug::ReuseSalt) {
+        return 1;
+    }
     RandomState::new().hash_one(std::time::SystemTime::now())
 }
