@@ -8,7 +8,7 @@
 use super::format::{
     CHECK_BYTES, ENVELOPE_BODY, ENVELOPE_BODY_BYTES, MAGIC, VERSION, check_at, u32_at, u64_at,
 };
-use super::{Disk, damaged, fault, newer};
+use super::{Bug, Disk, damaged, fault, newer, planted};
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,7 +88,8 @@ pub(crate) fn write_envelope(
 
     let tmp = temporary(disk, path)?;
     let file = disk.create(&tmp).map_err(|e| fault("create", &tmp, e))?;
-    if let Err(e) = file.write_at(0, &bytes).and_then(|()| file.sync()) {
+    let sync = || if planted(Bug::SkipSyncBeforeRename) { Ok(()) } else { file.sync() };
+    if let Err(e) = file.write_at(0, &bytes).and_then(|()| sync()) {
         // Its bytes may be what fills the disk.
         let _ = disk.remove(&tmp);
         return Err(fault("write", path, e));

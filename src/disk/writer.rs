@@ -6,7 +6,7 @@
 use super::format::{
     ALIGN, ENTRIES, HEAD_BYTES_MAX, PIECE_BYTES, TABLE_ENTRY_BYTES, TRAILER_BYTES, VERSION, description_at,
 };
-use super::{Disk, File, Named, fault};
+use super::{Bug, Disk, File, Named, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use std::ops::Range;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
@@ -129,7 +129,8 @@ impl<'a> SectionsWriter<'a> {
         end.extend_from_slice(&check.to_le_bytes());
 
         let written = self.file.write_at(table as u64, &end).and_then(|()| self.file.write_at(0, &head));
-        written.and_then(|()| self.file.sync()).map_err(|e| fault("write", &self.path, e))?;
+        let sync = || if planted(Bug::SkipSyncBeforeRename) { Ok(()) } else { self.file.sync() };
+        written.and_then(|()| sync()).map_err(|e| fault("write", &self.path, e))?;
         self.is_finished = true;
         Ok(Named { len: len as u64, check })
     }

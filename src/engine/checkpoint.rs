@@ -58,7 +58,7 @@ impl Shared {
         // What the sets show and only the log holds must not be lost with the end of the log.
         self.line.with_log(|log| log.flush()).unwrap_or(Ok(()))?;
         let mut next = manifests[0].clone();
-        next.number += 1;
+        next.number = home.next_number();
         next.seq = mark.seq;
         next.ver = u64::try_from(mark.ver.0).unwrap_or(0);
         next.next_collection = self.next_collection.load(std::sync::atomic::Ordering::Relaxed);
@@ -86,6 +86,10 @@ impl Shared {
         }
         let replay_from = next.replay_from;
         home.commit(manifests, next)?;
+        if planted(Bug::ManifestBeforeFiles) {
+            let folders = subjects.iter().map(|subject| collection_folder(subject.inner.number));
+            folders.for_each(|folder| drop(home.disk.sync_dir(&folder)));
+        }
         self.bring_in(home, &manifests[0], &subjects)?;
         self.clean(home, manifests, replay_from)
     }
@@ -166,7 +170,8 @@ impl Shared {
             // Nothing has changed since.
             sets.seq = mark.seq;
         }
-        if is_new && !planted(Bug::SkipFolderSync) {
+        let is_later = planted(Bug::SkipFolderSync) || planted(Bug::ManifestBeforeFiles);
+        if is_new && !is_later {
             disk.sync_dir(&folder).map_err(|e| fault("sync", &folder, e))?;
         }
         Ok(entry)

@@ -181,10 +181,20 @@ impl Line {
     /// The log first, then what searches see.
     fn carry_out(&self, lead: &mut Lead, commits: &mut [Staged]) -> Result<()> {
         let durable = self.durability == Durability::Durable;
+        if let Some(log) = lead.log.as_mut().filter(|_| durable && planted(Bug::PublishBeforeSync)) {
+            log.write(commits, false)?;
+            apply(commits)?;
+            return log.flush();
+        }
         if let Some(log) = &mut lead.log {
             log.write(commits, durable && !planted(Bug::AckBeforeSync))?;
         }
-        apply(commits)
+        let applied = apply(commits);
+        if let (Err(e), Some(log)) = (&applied, &mut lead.log) {
+            // The log has what nobody sees.
+            log.poison(e);
+        }
+        applied
     }
 }
 

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{self, Ident, KEPT, Latest, Manifest, manifest_number};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const LOCK: &str = "LOCK";
@@ -16,6 +17,8 @@ pub(super) struct Home {
     lock: Mutex<Option<Box<dyn Lock>>>,
     /// The manifests that are kept, newest first. Held while the next one is made: there is one checkpoint at a time.
     pub(super) manifests: Mutex<Vec<Manifest>>,
+    /// The highest number that a manifest was ever tried with: one whose commit failed may be on the disk.
+    number: AtomicU64,
     /// What opening had to say.
     pub(super) warnings: Vec<String>,
 }
@@ -60,8 +63,9 @@ impl Home {
             manifest.incarnation += 1;
         }
         manifest::commit(&*disk, &manifest)?;
-        let manifests = manifest::kept(&*disk)?;
-        Ok(Self { disk, ident, lock: Mutex::new(Some(lock)), manifests: Mutex::new(manifests), warnings })
+        let number = AtomicU64::new(manifest.number);
+        let manifests = Mutex::new(manifest::kept(&*disk)?);
+        Ok(Self { disk, ident, lock: Mutex::new(Some(lock)), manifests, number, warnings })
     }
 
     /// Others may open the folder from now on.
@@ -71,6 +75,11 @@ impl Home {
 
     pub(super) fn is_locked(&self) -> bool {
         self.lock.lock().is_some()
+    }
+
+    /// For the next manifest, and the files that it is the first to name.
+    pub(super) fn next_number(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Makes `next` the state. Its files are durable.

@@ -5,7 +5,7 @@
 
 use super::draft::{Event, Staged};
 use crate::config::Options;
-use crate::disk::{Disk, fault};
+use crate::disk::{Bug, Disk, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
 use crate::record::encode_body;
@@ -103,7 +103,9 @@ impl Log {
     pub(super) fn write(&mut self, commits: &[Staged], durable: bool) -> Result<()> {
         self.check_poison()?;
         if self.writer.len() >= self.file_bytes_max {
-            self.roll()?;
+            // A file that grows too long is better than a write that fails.
+            let _ = self.roll();
+            self.check_poison()?;
         }
         let mut pieces = Vec::with_capacity(commits.len());
         for commit in commits {
@@ -119,7 +121,12 @@ impl Log {
             })
             .collect();
         let before = self.writer.len();
-        self.writer.append(&records)?;
+        if let Err(failed) = self.writer.append(&records) {
+            if self.writer.is_poisoned() {
+                self.restart(failed.again())?;
+            }
+            return Err(failed);
+        }
         let bytes = self.writer.len() - before;
         self.unlooked_bytes += bytes;
         self.counters.bytes += bytes;
@@ -149,8 +156,13 @@ impl Log {
                 return Ok(());
             }
         }
-        self.poison = Some(failed.to_string());
+        self.poison(&failed);
         self.check_poison()
+    }
+
+    /// Writes no more: what the log holds is not what the store shows.
+    pub(super) fn poison(&mut self, why: &Error) {
+        self.poison.get_or_insert_with(|| why.to_string());
     }
 
     fn roll(&mut self) -> Result<()> {
@@ -160,7 +172,12 @@ impl Log {
         let old = self.info();
         let first = Seq(self.writer.last().0 + 1);
         self.number += 1;
-        self.writer = Writer::create(&*self.disk, self.store, self.number, first, salt())?;
+        match Writer::create(&*self.disk, self.store, self.number, first, salt()) {
+            Ok(writer) => self.writer = writer,
+            // Nobody knows which file counts; one that is newer than both does.
+            Err(failed) if failed.kind() == ErrorKind::Poisoned => return self.restart(failed),
+            Err(failed) => return Err(failed),
+        }
         self.first = first;
         self.older.push(old);
         Ok(())
@@ -262,5 +279,8 @@ fn file_bytes_max(options: &Options) -> u64 {
 
 /// Hard to guess and never twice the same.
 fn salt() -> u64 {
+    if planted(Bug::ReuseSalt) {
+        return 1;
+    }
     RandomState::new().hash_one(std::time::SystemTime::now())
 }

@@ -54,7 +54,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
     let collections = replay.finish(&shared, &*disk)?;
     shared.next_collection.store(next_collection, Ordering::Relaxed);
     *shared.collections.write() = collections;
-    shared.note_damage(&scan);
+    shared.note_damage(&manifest.holes, &scan);
     Ok(shared)
 }
 
@@ -94,11 +94,38 @@ fn follows(tail: &Tail, seq: Seq) -> bool {
 }
 
 impl Shared {
-    /// Remembers what the log has lost: every answer says so until it is made good.
-    fn note_damage(&self, scan: &Scan) {
-        let holes = scan.holes.iter().map(|&(first, last)| Hole { first, last });
-        self.health.lock().holes.extend(holes);
+    /// Remembers what the log has lost, those of its holes that were `known` before among it.
+    fn note_damage(&self, known: &[Hole], scan: &Scan) {
+        let found = scan.holes.iter().map(|&(first, last)| Hole { first, last });
+        self.health.lock().holes = merged(known.iter().copied().chain(found).collect());
         let damage = scan.damage.iter().map(|d| format!("wal/{} at offset {}: {}", d.file, d.offset, d.why));
         self.health.lock().damage.extend(damage);
+    }
+}
+
+/// Each lost commit once, in order: a hole is found again at every opening until the log is cut.
+fn merged(mut holes: Vec<Hole>) -> Vec<Hole> {
+    holes.sort_by_key(|hole| hole.first);
+    let mut merged: Vec<Hole> = Vec::with_capacity(holes.len());
+    for hole in holes {
+        match merged.last_mut() {
+            Some(before) if hole.first.0 <= before.last.0.saturating_add(1) => {
+                before.last = before.last.max(hole.last);
+            }
+            _ => merged.push(hole),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_that_is_found_again_is_one_hole() {
+        let hole = |first, last| Hole { first: Seq(first), last: Seq(last) };
+        assert_eq!(merged(vec![hole(9, 9), hole(2, 4), hole(2, 4), hole(5, 6)]), [hole(2, 6), hole(9, 9)]);
+        assert_eq!(merged(vec![hole(1, u64::MAX), hole(3, 3)]), [hole(1, u64::MAX)]);
     }
 }

@@ -72,9 +72,6 @@ impl Replay {
         match kind {
             Kind::Rows => {
                 let commit = RowsCommit::parse(payload).ok_or_else(|| unreadable(seq))?;
-                if planted(Bug::ReplayTwiceAppends) {
-                    return Ok(());
-                }
                 // A collection that is not there was dropped later.
                 let Some(redone) = self.collections.get_mut(&commit.collection) else { return Ok(()) };
                 self.ver = self.ver.max(redone.rows(seq, &commit)?);
@@ -145,7 +142,14 @@ impl Redone {
                     self.with_vector.push(slot);
                 }
             }
-            if !self.restored.tables.vectors.holds(slot) {
+            if self.restored.tables.vectors.holds(slot) && planted(Bug::ReplayTwiceAppends) {
+                let again = self.restored.tables.vectors.next_slot();
+                self.added.push(again);
+                self.fill(
+                    again,
+                    NewRow { row: row.body.to_row(vector), ver: row.body.ver, node: row.body.node },
+                )?;
+            } else if !self.restored.tables.vectors.holds(slot) {
                 self.block_seqs.entry(slot.block().0).or_insert(seq);
                 let new = NewRow { row: row.body.to_row(vector), ver: row.body.ver, node: row.body.node };
                 self.fill(slot, new)?;

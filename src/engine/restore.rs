@@ -94,21 +94,22 @@ fn newest_codec(
     options: &Options,
     damage: &mut Vec<String>,
 ) -> (Codec, u32) {
-    let sealed = entry.blocks.iter().filter_map(|b| b.codes.as_ref());
-    let mut files: Vec<&FileEntry> =
-        sealed.chain(entry.head.iter().filter_map(|h| h.codes.as_ref())).collect();
+    let mut files: Vec<&FileEntry> = entry.blocks.iter().filter_map(|b| b.codes.as_ref()).collect();
     files.sort_by_key(|file| std::cmp::Reverse(generation_of(file)));
-    // The growing block's name does not tell; it is never older than the others.
-    if let Some(head) = entry.head.as_ref().and_then(|h| h.codes.as_ref()) {
-        files.insert(0, head);
-    }
-    for file in files {
+    let newest = files.first().map_or(0, |file| generation_of(file));
+    // The growing block's name does not tell.
+    let head = entry.head.as_ref().and_then(|h| h.codes.as_ref());
+    let mut older = None;
+    for file in head.into_iter().chain(files) {
         match CodesFile::open(disk, &entry.path(file), mapping(options.io), Some(&file.named())) {
-            Ok(codes) => return (codes.codec().clone(), codes.head().codec),
+            Ok(codes) if codes.head().codec >= newest => return (codes.codec().clone(), codes.head().codec),
+            Ok(codes) => drop(older.get_or_insert_with(|| codes.codec().clone())),
             Err(e) => damage.push(e.to_string()),
         }
     }
-    (Codec::untrained(entry.schema.metric, entry.schema.dim), 0)
+    // A generation is one codec: this one goes on under a number that no file has.
+    let generation = if head.is_some() || newest > 0 { newest.saturating_add(1) } else { 0 };
+    (older.unwrap_or_else(|| Codec::untrained(entry.schema.metric, entry.schema.dim)), generation)
 }
 
 fn generation_of(file: &FileEntry) -> u32 {

@@ -2,5 +2,8 @@
 
 mod check;
 mod crash;
+mod faults;
+mod full;
 mod model;
+mod nested;
 mod reclaim;

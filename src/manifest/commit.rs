@@ -6,7 +6,7 @@
 use super::format::{FORMAT, MANIFEST_BYTES_MAX, MANIFEST_MAGIC};
 use super::names::{WAL, collection_number, manifest_name, manifest_number};
 use super::{Manifest, check};
-use crate::disk::{Disk, damaged, fault, read_envelope, write_envelope};
+use crate::disk::{Bug, Disk, damaged, fault, planted, read_envelope, write_envelope};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many manifests are kept: the newest, and those to fall back to.
@@ -26,7 +26,11 @@ pub(crate) enum Latest {
 /// Finds the state. A manifest of a newer format is an error: nothing older is taken for it.
 pub(crate) fn latest(disk: &dyn Disk) -> Result<Latest> {
     let mut invalid = Vec::new();
-    for number in numbers(disk)?.into_iter().rev() {
+    let mut numbers = numbers(disk)?;
+    if !planted(Bug::LowestManifestWins) {
+        numbers.reverse();
+    }
+    for number in numbers {
         match read(disk, number) {
             Ok(manifest) => return Ok(Latest::Found { manifest: Box::new(manifest), invalid }),
             Err(e) if e.kind() == ErrorKind::Corrupt => invalid.push((manifest_name(number), e.to_string())),

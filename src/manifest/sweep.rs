@@ -6,7 +6,7 @@
 use super::Manifest;
 use super::commit::numbers;
 use super::names::{Name, collection_number, manifest_name};
-use crate::disk::{Disk, TMP, fault};
+use crate::disk::{Bug, Disk, TMP, fault, planted};
 use crate::error::Result;
 use std::collections::{BTreeSet, HashSet};
 
@@ -29,7 +29,8 @@ pub(crate) fn sweep(
     if !sweeper.removed.is_empty() {
         disk.sync_dir("").map_err(|e| fault("sync", "the store's folder", e))?;
     }
-    let named: HashSet<String> = keep.iter().flat_map(Manifest::paths).collect();
+    let keep_files = if planted(Bug::SweepNamedFiles) { &[] } else { keep };
+    let named: HashSet<String> = keep_files.iter().flat_map(Manifest::paths).collect();
     let alive: BTreeSet<u32> = keep.iter().flat_map(|m| m.collections.iter().map(|c| c.number)).collect();
     for folder in sweeper.list("")? {
         let Some(number) = collection_number(&folder) else { continue };

@@ -10,7 +10,7 @@
 use super::format::{CONTINUED, FileHead, HEAD_BYTES, HeadFlaw, MORE, RecordHead};
 use super::walk::{Step, Walk};
 use super::{FOLDER, Kind, parse_name, path};
-use crate::disk::{Disk, fault};
+use crate::disk::{Bug, Disk, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
 
@@ -187,7 +187,7 @@ impl Replay<'_, '_> {
                 // Replaced by a later file.
                 Step::Record { .. } => self.pending = None,
                 Step::Break { at, is_blank } => {
-                    self.pending = None;
+                    self.give_up(&log.info.name, at)?;
                     is_torn |= !is_blank;
                     self.note(&log.info.name, at, "the bytes of a record do not match its checksum");
                 }
@@ -198,6 +198,16 @@ impl Replay<'_, '_> {
             self.out.torn_bytes += log.info.bytes.saturating_sub(used_end);
         }
         Ok(())
+    }
+
+    /// A commit whose next part does not stand at `at` never happened.
+    fn give_up(&mut self, name: &str, at: u64) -> Result<()> {
+        match self.pending.take() {
+            Some((seq, kind, bytes)) if planted(Bug::KeepPartialCommit) => {
+                self.commit(name, at, (seq, kind), &bytes).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes one valid record. True if it completed a commit that is in order.

@@ -5,7 +5,7 @@ mod disk;
 mod faults;
 mod files;
 
-use super::format::{HEAD_BYTES, PART_BYTES_MAX, RECORD_HEAD_BYTES};
+use super::format::{HEAD_BYTES, PART_BYTES_MAX, RECORD_HEAD_BYTES, RecordHead};
 use super::*;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{ErrorKind, Result};
@@ -165,6 +165,21 @@ fn l8_every_flipped_bit_is_harmless_torn_or_reported() {
         }
     }
     assert!(reported > 500 && torn > 500, "{reported} {torn}");
+}
+
+/// A length that is not checked makes a scan of junk read up to 16 MiB for each 8 bytes of it.
+#[test]
+fn l7_no_flipped_bit_of_a_record_s_head_is_believed() {
+    let disk = MemDisk::default();
+    let bytes = disk.bytes(&small_log(&disk));
+    let salt = u64::from_le_bytes(bytes[16..24].try_into().unwrap());
+    let head = &bytes[HEAD_BYTES..HEAD_BYTES + RECORD_HEAD_BYTES];
+    assert!(RecordHead::decode(head, salt).is_some());
+    for bit in 0..RECORD_HEAD_BYTES * 8 {
+        let mut flipped = head.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(RecordHead::decode(&flipped, salt), None, "bit {bit}");
+    }
 }
 
 #[test]

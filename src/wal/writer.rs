@@ -12,7 +12,7 @@
 
 use super::format::*;
 use super::{FOLDER, Kind, file_name, path};
-use crate::disk::{Disk, File, fault};
+use crate::disk::{Bug, Disk, File, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
 
@@ -183,7 +183,10 @@ impl Writer {
     }
 
     fn sync_file(&mut self) -> Result<()> {
-        if let Err(e) = self.file.sync() {
+        let synced = self.file.sync();
+        if let Err(e) =
+            if planted(Bug::RetryFailedSync) { synced.or_else(|_| self.file.sync()) } else { synced }
+        {
             self.is_poisoned = true;
             return Err(poisoned(&path(&self.name)).with_source(e));
         }

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind};
 use std::cell::Cell;
 use std::fs;
 use tempfile::TempDir;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 const MAGIC: [u8; 8] = *b"testfile";
 const PIECE: usize = 65_536;
@@ -227,4 +228,34 @@ fn ranges_outside_are_not_sound_and_threads_agree() {
     assert!(!file.check(0..end + 1) && !file.check(0..usize::MAX) && !file.check(usize::MAX..usize::MAX));
     assert!(!file.check(6 * PIECE - 1..6 * PIECE + 1) && file.check(end..end));
     assert!(file.piece_range(71).is_empty() && file.piece_range(u32::MAX).is_empty());
+}
+
+/// The checksums of a file of one piece, made to match whatever it says.
+fn reseal(bytes: &mut [u8]) {
+    let table = bytes.len() - 40 - 8;
+    let check = xxh3_64_with_seed(&bytes[..table], 0);
+    bytes[table..table + 8].copy_from_slice(&check.to_le_bytes());
+    let end = bytes.len() - 16;
+    let check = xxh3_128(&bytes[table..end]);
+    bytes[end..].copy_from_slice(&check.to_le_bytes());
+}
+
+#[test]
+fn l7_sections_that_lie_outside_of_the_file_are_refused() {
+    let (folder, disk) = disk();
+    sections_of(&disk, "f", &[noise(4096), noise(100)], 1);
+    let path = folder.path().join("f");
+    let whole = fs::read(&path).unwrap();
+    let mut same = whole.clone();
+    reseal(&mut same);
+    assert_eq!(same, whole);
+    // Offset and length of the second section, behind the 24 bytes before and the first.
+    for (at, value) in [(40, 1 << 20), (40, 1 << 62), (48, 101), (48, 1 << 20), (48, u64::MAX)] {
+        let mut bytes = whole.clone();
+        bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(value));
+        reseal(&mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let error = open(&disk, Mapping::Shared).err();
+        assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::Corrupt), "{value} at {at}");
+    }
 }

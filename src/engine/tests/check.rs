@@ -36,6 +36,11 @@ pub(super) fn recover(image: &SimDisk, options: &Options, possible: &[Point]) ->
     let store =
         Store::open_still(Arc::new(image.clone()), options.clone()).map_err(|e| format!("open: {e}"))?;
     let at = agree(&store, possible)?;
+    let health = store.alive.shared.health.lock();
+    expect(health.holes.is_empty() && health.damage.is_empty(), || {
+        format!("l9: a power loss is reported as damage: {:?} {:?}", health.holes, health.damage)
+    })?;
+    drop(health);
     Ok((store, at))
 }
 
@@ -44,10 +49,7 @@ pub(super) fn agree(store: &Store, possible: &[Point]) -> Checked<usize> {
     let state = state_of(store)?;
     let at = possible.iter().rposition(|point| point.state == state);
     let at = at.ok_or_else(|| format!("l1, l2, l3, l5: {}", difference(&state, possible)))?;
-    for collection in store.collections() {
-        answers(&collection, &state[collection.name()])
-            .map_err(|e| format!("l19: {}: {e}", collection.name()))?;
-    }
+    answer_as(store, &state)?;
     let ver = store.alive.shared.line.between(|mark| mark.ver);
     // Every one that may have been seen: the operation under way was not.
     let seen = possible[..at.max(1).min(possible.len())].iter().filter(|p| p.is_durable);
@@ -57,11 +59,16 @@ pub(super) fn agree(store: &Store, possible: &[Point]) -> Checked<usize> {
         })?;
         expect(ver >= point.ver, || format!("l12: version {ver:?} after {:?}", point.ver))?;
     }
-    let health = store.alive.shared.health.lock();
-    expect(health.holes.is_empty() && health.damage.is_empty(), || {
-        format!("l9: a power loss is reported as damage: {:?} {:?}", health.holes, health.damage)
-    })?;
     Ok(at)
+}
+
+/// L19: every way to read a store in this state agrees with it.
+pub(super) fn answer_as(store: &Store, state: &State) -> Checked {
+    for collection in store.collections() {
+        let name = collection.name();
+        answers(&collection, &state[name]).map_err(|e| format!("l19: {name}: {e}"))?;
+    }
+    Ok(())
 }
 
 fn difference(state: &State, possible: &[Point]) -> String {

@@ -204,6 +204,21 @@ impl World {
         Ok(world)
     }
 
+    /// A store that was opened after a power loss, when any of `possible` was on the disk.
+    pub(super) fn recovered(
+        disk: SimDisk,
+        store: Store,
+        possible: &[Point],
+        seed: u64,
+        options: Options,
+    ) -> Self {
+        let mut points = possible.to_vec();
+        for (nth, point) in points.iter_mut().enumerate() {
+            (point.operations, point.is_durable) = (0, nth == 0);
+        }
+        Self { disk, options, store: Some(store), points, random: Random::new(seed) }
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.points.last().unwrap().state
     }
@@ -212,10 +227,14 @@ impl World {
         self.store.as_ref().unwrap()
     }
 
+    pub(super) fn draw(&mut self) -> Op {
+        Op::draw(&mut self.random, &self.points.last().unwrap().state)
+    }
+
     /// `n` operations from the seed.
     pub(super) fn walk(&mut self, n: usize) {
         for _ in 0..n {
-            let op = Op::draw(&mut self.random, &self.points.last().unwrap().state);
+            let op = self.draw();
             self.step(&op).unwrap();
         }
     }
@@ -238,7 +257,7 @@ impl World {
         Ok(())
     }
 
-    fn remember(&mut self, state: State, is_durable: bool) {
+    pub(super) fn remember(&mut self, state: State, is_durable: bool) {
         let store = self.store();
         let ver = store.alive.shared.line.between(|mark| mark.ver);
         let point =
