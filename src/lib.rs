@@ -29,7 +29,7 @@ mod wal;
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
 pub use engine::{
     Ack, Bytes, Collection, Explain, Hit, Include, LogStats, Page, RangeSearch, Response, RowResult, Search,
-    Stats, Store, StoreStats, Token,
+    SnapshotReport, Stats, Store, StoreStats, Token,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};

@@ -1,7 +1,7 @@
 //! The only door to files and memory areas.
 //!
 //! Owns the [`Disk`] trait with its two implementations (the real one; the simulated one of the tests), mappings, the two
-//! frames that every file stands in (envelope and sections), and the translation of what an operating system says into this
+//! frames that every file stands in (envelope and sections), how both are verified, and the translation of what an operating system says into this
 //! crate's errors. Knows nothing of what the bytes mean.
 //!
 //! What everything above builds on (Linux, a local file system):
@@ -23,6 +23,7 @@ mod sections;
 pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub(crate) use envelope::{
@@ -33,6 +34,7 @@ pub(crate) use map::{Cells, Map, Rows};
 pub(crate) use planted::{Bug, planted};
 pub(crate) use real::RealDisk;
 pub(crate) use sections::SectionsFile;
+pub(crate) use verify::{verify_envelope, verify_sections};
 pub(crate) use writer::SectionsWriter;
 
 use std::io;

@@ -43,7 +43,17 @@ impl Shared {
 
     pub(super) fn checkpoint(&self, scope: Scope, pace: &dyn Fn(usize)) -> Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
-        let mut manifests = home.manifests.lock();
+        self.checkpoint_of(home, &mut home.manifests.lock(), scope, pace)
+    }
+
+    /// The same for who holds the manifests already.
+    pub(super) fn checkpoint_of(
+        &self,
+        home: &Home,
+        manifests: &mut Vec<Manifest>,
+        scope: Scope,
+        pace: &dyn Fn(usize),
+    ) -> Result<()> {
         let (mark, subjects) = self.instant();
         let mut next = manifests[0].clone();
         next.number += 1;
@@ -73,9 +83,9 @@ impl Shared {
             self.line.with_log(|log| log.cut()).unwrap_or(Ok(()))?;
         }
         let replay_from = next.replay_from;
-        home.commit(&mut manifests, next)?;
+        home.commit(manifests, next)?;
         self.bring_in(home, &manifests[0], &subjects)?;
-        self.clean(home, &manifests, replay_from)
+        self.clean(home, manifests, replay_from)
     }
 
     /// Whether a block takes no more rows and has no file.

@@ -1,5 +1,6 @@
 //! Where a store stands on a disk: the folder's lock, its identity, and the manifest that holds.
 
+use super::snapshot;
 use crate::disk::{Bug, Disk, Lock, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{self, Ident, KEPT, Latest, Manifest, manifest_number};
@@ -7,7 +8,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 
 pub(super) struct Home {
     pub(super) disk: Arc<dyn Disk>,
@@ -23,6 +24,7 @@ impl Home {
     /// Takes the folder, finds the state that holds, and marks it as opened once more, durably.
     pub(super) fn take(disk: Arc<dyn Disk>) -> Result<Self> {
         disk.make_dir("").map_err(|e| fault("make the folder", &disk.place(), e))?;
+        snapshot::check_whole(&*disk)?;
         let lock = lock(&*disk)?;
         let mut warnings = Vec::new();
         if let Some(kind) = disk.remote() {
@@ -80,7 +82,7 @@ impl Home {
     }
 }
 
-fn lock(disk: &dyn Disk) -> Result<Box<dyn Lock>> {
+pub(super) fn lock(disk: &dyn Disk) -> Result<Box<dyn Lock>> {
     let note = format!("{}\n", std::process::id());
     match disk.lock(LOCK, &note).map_err(|e| fault("lock", &disk.place(), e))? {
         Ok(lock) => Ok(lock),

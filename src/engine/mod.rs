@@ -34,6 +34,7 @@ mod rows;
 mod run;
 mod seal;
 mod search;
+mod snapshot;
 mod stats;
 mod store;
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod write;
 pub use answer::{Explain, Hit, Include, Response};
 pub use collection::{Collection, Page};
 pub use search::{RangeSearch, Search};
+pub use snapshot::SnapshotReport;
 pub use stats::{Bytes, LogStats, Stats, StoreStats};
 pub use store::Store;
 pub use write::{Ack, RowResult, Token};

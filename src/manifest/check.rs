@@ -9,6 +9,9 @@ use crate::error::excerpt;
 use crate::ids::{BLOCK_SLOTS, BlockId, Seq, Slot};
 use crate::limits;
 
+/// Copies of copies, each of them written to.
+const ORIGINS_MAX: usize = 1 << 16;
+
 /// What is wrong, with the value.
 type Checked = Result<(), String>;
 
@@ -30,6 +33,12 @@ pub(super) fn check(manifest: &Manifest, number: u64) -> Checked {
         expect(hole.first <= hole.last, || format!("a hole goes from {} to {}", hole.first, hole.last))?;
     }
     ascending("holes", m.holes.windows(2).all(|w| w[0].last < w[1].first))?;
+    expect(m.origins.len() <= ORIGINS_MAX, || format!("it has {} origins", m.origins.len()))?;
+    ascending("origins", m.origins.windows(2).all(|w| w[0].ver < w[1].ver))?;
+    for origin in &m.origins {
+        let fits = (1..=i64::MAX as u64).contains(&origin.node) && origin.ver <= m.ver;
+        expect(fits, || format!("node {} wrote up to {}, its ver is {}", origin.node, origin.ver, m.ver))?;
+    }
     ascending("collections", m.collections.windows(2).all(|w| w[0].number < w[1].number))?;
     let mut names: Vec<&str> = m.collections.iter().map(|c| c.name.as_str()).collect();
     names.sort_unstable();

@@ -19,7 +19,7 @@ pub(crate) use commit::{KEPT, Latest, commit, kept, latest};
 pub(crate) use format::FORMAT;
 pub(crate) use ident::Ident;
 pub(crate) use names::{
-    IDENT, Name, WAL, collection_folder, collection_number, manifest_name, manifest_number,
+    IDENT, Name, PARTIAL, WAL, collection_folder, collection_number, manifest_name, manifest_number,
 };
 pub(crate) use sets::{Sets, read_sets, write_sets};
 pub(crate) use sweep::sweep;
@@ -46,6 +46,9 @@ pub(crate) struct Manifest {
     /// The first seq whose rows no file holds.
     pub(crate) replay_from: Seq,
     pub(crate) holes: Vec<Hole>,
+    /// By version, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) origins: Vec<Origin>,
     /// By number, ascending.
     pub(crate) collections: Vec<CollectionEntry>,
 }
@@ -56,6 +59,16 @@ pub(crate) struct Manifest {
 pub(crate) struct Hole {
     pub(crate) first: Seq,
     pub(crate) last: Seq,
+}
+
+/// A store that this one was copied from: rows that are of this store by their word, up to version `ver` and after that of the
+/// origin before, were written by `node`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Origin {
+    /// [`Ident::node`].
+    pub(crate) node: u64,
+    pub(crate) ver: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +180,7 @@ impl Manifest {
             next_collection: 1,
             replay_from: Seq(1),
             holes: Vec::new(),
+            origins: Vec::new(),
             collections: Vec::new(),
         }
     }

@@ -7,6 +7,9 @@ use crate::ids::BlockId;
 /// Written once, when the store is made.
 pub(crate) const IDENT: &str = "IDENT";
 
+/// Stands in a folder that a store is being copied into, until all of it is there.
+pub(crate) const PARTIAL: &str = "PARTIAL";
+
 /// Where the log stands; its owner names and removes what is in it.
 pub(crate) const WAL: &str = "wal";
 

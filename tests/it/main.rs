@@ -20,5 +20,6 @@ mod recall;
 #[cfg(feature = "hnsw-rs")]
 mod second_graph;
 mod selectivity;
+mod snapshot;
 mod support;
 mod tidy;
