@@ -56,7 +56,7 @@ impl Shared {
     ) -> Result<()> {
         let (mark, subjects) = self.instant();
         let mut next = manifests[0].clone();
-        next.number += 1;
+        next.number = home.next_number();
         next.seq = mark.seq;
         next.ver = u64::try_from(mark.ver.0).unwrap_or(0);
         next.next_collection = self.next_collection.load(std::sync::atomic::Ordering::Relaxed);

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{self, Ident, KEPT, Latest, Manifest, manifest_number};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const LOCK: &str = "LOCK";
@@ -16,6 +17,8 @@ pub(super) struct Home {
     lock: Mutex<Option<Box<dyn Lock>>>,
     /// The manifests that are kept, newest first. Held while the next one is made: there is one checkpoint at a time.
     pub(super) manifests: Mutex<Vec<Manifest>>,
+    /// The highest number that a manifest was tried to be committed under. One whose last sync failed is there all the same.
+    tried: AtomicU64,
     /// What opening had to say.
     pub(super) warnings: Vec<String>,
 }
@@ -61,7 +64,8 @@ impl Home {
         }
         manifest::commit(&*disk, &manifest)?;
         let manifests = manifest::kept(&*disk)?;
-        Ok(Self { disk, ident, lock: Mutex::new(Some(lock)), manifests: Mutex::new(manifests), warnings })
+        let (lock, manifests) = (Mutex::new(Some(lock)), Mutex::new(manifests));
+        Ok(Self { disk, ident, lock, manifests, tried: AtomicU64::new(manifest.number), warnings })
     }
 
     /// Others may open the folder from now on.
@@ -73,8 +77,14 @@ impl Home {
         self.lock.lock().is_some()
     }
 
+    /// The number of the next manifest.
+    pub(super) fn next_number(&self) -> u64 {
+        self.tried.load(Ordering::Relaxed) + 1
+    }
+
     /// Makes `next` the state. Its files are durable.
     pub(super) fn commit(&self, manifests: &mut Vec<Manifest>, next: Manifest) -> Result<()> {
+        self.tried.fetch_max(next.number, Ordering::Relaxed);
         manifest::commit(&*self.disk, &next)?;
         manifests.insert(0, next);
         manifests.truncate(KEPT);
