@@ -87,6 +87,41 @@ fn a_snapshot_is_made_and_restored() {
 }
 
 #[test]
+fn a_killed_snapshot_is_never_taken_for_a_whole_one() {
+    let home = Home::new();
+    drop(home.store("store", 2_000));
+    let (data, mut cut) = (home.at("store"), 0);
+    for round in 0..6 {
+        let to = home.at(&format!("to-{round}"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nearfield"))
+            .args(["snapshot", "create", "--data", &data, &to])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // From the first file on there is something to be taken for a snapshot.
+        while !Path::new(&to).join("PARTIAL").exists() && child.try_wait().unwrap().is_none() {}
+        for _ in 0..round * 2_000 {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match Store::restore(&to, home.at(&format!("copy-{round}"))) {
+            Ok(report) => assert!(report.files > 0),
+            Err(error) => {
+                cut += 1;
+                let refused = Store::open(&to, Options::default()).err().unwrap();
+                for error in [error, refused] {
+                    assert!(error.to_string().contains("cut short"), "{error}");
+                }
+            }
+        }
+        let store = Store::open(&data, Options::default()).unwrap();
+        assert_eq!(store.open_collection("docs").unwrap().count(None).unwrap(), 2_000);
+    }
+    println!("{cut} of 6 snapshots were cut short");
+}
+
+#[test]
 fn a_wrong_command_line_is_code_2() {
     for args in [
         &["snapshot"][..],
