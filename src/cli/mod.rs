@@ -4,13 +4,16 @@
 //! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
 
 mod bench;
+mod progress;
+mod snapshot;
 
 use crate::{Error, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::{
     error::Error as _,
     ffi::OsString,
     io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -18,11 +21,33 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
 #[derive(Parser)]
-#[command(name = "nearfield", version, about)]
+#[command(name = "nearfield", version, about, max_term_width = 80)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 the command line is wrong.")]
 struct Cli {
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Global {
+    /// Folder of the store [default: index_data]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Everywhere")]
+    data: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    json: bool,
+    /// Draw no progress bar; there is none either when stderr is not a terminal
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    quiet: bool,
+}
+
+impl Global {
+    fn data(&self) -> &Path {
+        self.data.as_deref().unwrap_or(Path::new("index_data"))
+    }
 }
 
 #[derive(Subcommand)]
@@ -30,6 +55,9 @@ enum Command {
     /// Measure the engine on this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Copy a store while it is whole, and make stores from copies
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
 }
 
 /// Runs the command line `args`, the program's name first. Results go to `out`, messages to `err`; a progress bar is
@@ -53,7 +81,8 @@ where
         }
     };
     let done = match cli.command {
-        Command::Bench(command) => bench::run(command, out),
+        Command::Bench(command) => bench::run(command, &cli.global, out),
+        Command::Snapshot(command) => snapshot::run(command, &cli.global, out),
     };
     match done.and_then(|()| out.flush().map_err(output)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +105,15 @@ fn remedy(kind: ErrorKind) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Refuses a folder without a store, where opening would make one.
+fn expect_store(folder: &Path) -> Result<(), Error> {
+    if folder.join("IDENT").is_file() || folder.join("wal").is_dir() {
+        return Ok(());
+    }
+    let message = format!("{} holds no store; name its folder with --data", folder.display());
+    Err(Error::new(ErrorKind::NotFound, message))
 }
 
 /// A failure to write the result.

@@ -34,9 +34,28 @@ fn every_flag_has_a_sentence() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
     let mut cli = Cli::command();
-    let search = cli.find_subcommand_mut("bench").and_then(|c| c.find_subcommand_mut("search")).unwrap();
-    for arg in search.get_arguments() {
-        assert!(arg.get_help().is_some(), "--{} says nothing", arg.get_id());
+    cli.build();
+    let mut commands = vec![&cli];
+    while let Some(command) = commands.pop() {
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{}: {} says nothing", command.get_name(), arg.get_id());
+        }
+        commands.extend(command.get_subcommands().filter(|c| c.get_name() != "help"));
+    }
+}
+
+#[test]
+fn help_fits_on_80_columns() {
+    for args in [
+        &["--help"][..],
+        &["bench", "search", "--help"],
+        &["bench", "write", "--help"],
+        &["bench", "open", "-h"],
+        &["snapshot", "create", "--help"],
+    ] {
+        let (_, out, _) = called(args);
+        let wide: Vec<&str> = out.lines().filter(|line| line.len() > 80).collect();
+        assert!(wide.is_empty() && !out.contains("open-child"), "{args:?}: {wide:#?}");
     }
 }
 

@@ -282,3 +282,6 @@ impl Target {
         Err(e)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ fn manifest(number: u64) -> Manifest {
         next_collection: 5,
         replay_from: Seq(42),
         holes: vec![Hole { first: Seq(5), last: Seq(6) }, Hole { first: Seq(9), last: Seq(9) }],
-        origins: Vec::new(),
+        origins: vec![Origin { node: 7, ver: 1 << 40 }, Origin { node: i64::MAX as u64, ver: 1 << 60 }],
         collections: vec![entry],
     }
 }
@@ -221,11 +221,14 @@ fn l7_manifests_that_cannot_be_are_refused_with_the_value() {
     type Change = fn(&mut Manifest);
     let collection = |m: &Manifest| m.collections[0].clone();
     let second = collection(&manifest(1));
-    let cases: [(&str, Change); 22] = [
+    let cases: [(&str, Change); 25] = [
         ("format is 9", |m| m.format = 9),
         ("replays from 43", |m| m.replay_from = Seq(43)),
         ("hole goes from 7 to 6", |m| m.holes[0].first = Seq(7)),
         ("holes are not", |m| m.holes[0].last = Seq(9)),
+        ("origins are not", |m| m.origins[0].ver = 1 << 60),
+        ("node 0 wrote", |m| m.origins[0].node = 0),
+        ("its ver is 5", |m| m.ver = 5),
         ("number is 5, the next is 5", |m| m.collections[0].number = 5),
         ("dim is 0", |m| m.collections[0].schema.dim = 0),
         ("name has 0 bytes", |m| m.collections[0].name.clear()),

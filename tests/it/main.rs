@@ -10,6 +10,8 @@
 #[cfg(feature = "server")]
 mod bench;
 mod calls;
+#[cfg(feature = "server")]
+mod cli_store;
 mod concurrent;
 mod durable;
 mod features;

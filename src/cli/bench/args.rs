@@ -88,13 +88,6 @@ pub(in crate::cli) struct SearchArgs {
     /// Timed passes over all queries at each width, of which the best counts
     #[arg(long, value_name = "N", help_heading = "Search", default_value_t = 3, value_parser = from_1_to(1_000))]
     pub(super) rounds: usize,
-
-    /// Print one JSON document instead of text
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Draw no progress bar; there is none either when stderr is not a terminal
-    #[arg(long)]
-    pub(super) quiet: bool,
 }
 
 const FILES: [&str; 2] = ["base", "data_dir"];
@@ -122,6 +115,6 @@ impl FilterArg {
     }
 }
 
-fn from_1_to(max: usize) -> RangedU64ValueParser<usize> {
+pub(super) fn from_1_to(max: usize) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=max as u64)
 }

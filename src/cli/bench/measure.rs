@@ -6,8 +6,8 @@
 
 use super::curve::Point;
 use super::data::{Matrix, NO_ROW, Neighbours, Workload};
-use super::progress::Progress;
 use super::tally::{Tally, percentile};
+use crate::cli::progress::Progress;
 use crate::{Chunk, Collection, Error, ErrorKind, Filter, Options, Response, Result, Schema, Store};
 use std::hint::black_box;
 use std::ops::Range;

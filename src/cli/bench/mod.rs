@@ -8,12 +8,17 @@ mod curve;
 mod data;
 mod generate;
 mod measure;
-mod progress;
+mod open;
+mod pauses;
 mod report;
 mod run;
+mod scratch;
 mod tally;
 mod truth;
+mod usage;
+mod write;
 
+use super::Global;
 use crate::Result;
 use clap::Subcommand;
 use std::io::Write;
@@ -27,11 +32,30 @@ pub(super) enum Command {
     /// line interpolates the queries per second at recall 0.95, 0.98, 0.99 and 0.995. Compare only figures of one
     /// machine and one hour.
     Search(Box<args::SearchArgs>),
+    /// Measure durable writes, searches beside them, and the bare disk under them
+    ///
+    /// It works in a folder of its own inside of --data, on the disk that is to be measured, and removes it. Before each
+    /// pair of --batch and --writers the same folder takes 4 KiB appended and synced in a bare loop: compare a figure
+    /// with that loop, not with another machine. With --data-set it imports a folder of vectors, texts and metadata
+    /// instead, and builds the same index in memory by turns.
+    Write(Box<write::WriteArgs>),
+    /// Measure how long a store takes to open, after a clean close and after a kill
+    ///
+    /// It generates a store inside of --data and removes it; or, if --data is a store, works on a snapshot of it and
+    /// leaves it as it is. The kill is real: this program runs itself as a child that writes, and kills it with SIGKILL.
+    /// The files are in the page cache.
+    Open(Box<open::OpenArgs>),
+    /// Writes rows and waits to be killed
+    #[command(hide = true)]
+    OpenChild(open::ChildArgs),
 }
 
 /// Runs one measurement.
-pub(super) fn run(command: Command, out: &mut dyn Write) -> Result<()> {
+pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Result<()> {
     match command {
-        Command::Search(args) => run::search(&args, out),
+        Command::Search(args) => run::search(&args, global, out),
+        Command::Write(args) => write::run(&args, global, out),
+        Command::Open(args) => open::run(&args, global, out),
+        Command::OpenChild(args) => open::child(&args, global, out),
     }
 }

@@ -6,6 +6,7 @@
 use super::curve::{Mark, Point};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 
 /// A run. Units are the last word of a name.
@@ -29,6 +30,19 @@ pub(super) struct Machine {
     pub(super) isa: &'static str,
     pub(super) arch: &'static str,
     pub(super) os: &'static str,
+}
+
+impl Machine {
+    pub(super) fn here() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        Self { cores, isa: crate::instruction_set(), arch: std::env::consts::ARCH, os: std::env::consts::OS }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cores, {} ({} {})", self.cores, self.isa, self.arch, self.os)
+    }
 }
 
 /// What was indexed and asked.
@@ -87,7 +101,7 @@ impl Report {
             writeln!(out, "filter   {filter}")?;
         }
         writeln!(out, "truth    {}", d.truth)?;
-        writeln!(out, "machine  {} cores, {} ({} {}), nearfield {version}", m.cores, m.isa, m.arch, m.os)?;
+        writeln!(out, "machine  {m}, nearfield {version}")?;
         writeln!(out, "index    {}, m {}, ef_construction {}", i.graph, i.m, i.ef_construction)?;
         let (threads, rounds) = (plural(s.threads, "thread"), plural(s.rounds, "pass"));
         writeln!(out, "search   k {}, {threads}, best of {rounds}", s.k)?;
@@ -108,9 +122,14 @@ impl Report {
     }
 
     pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
-        writeln!(out)
+        json(self, out)
     }
+}
+
+/// The whole report as one document.
+pub(super) fn json(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report)?;
+    writeln!(out)
 }
 
 /// One width of the beam.
@@ -125,7 +144,7 @@ pub(super) fn line(p: &Point, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {}", plans.join(" "))
 }
 
-fn grouped(n: usize) -> String {
+pub(super) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -137,7 +156,7 @@ fn grouped(n: usize) -> String {
     text
 }
 
-fn plural(n: usize, word: &str) -> String {
+pub(super) fn plural(n: usize, word: &str) -> String {
     match (n, word.ends_with('s')) {
         (1, _) => format!("1 {word}"),
         (_, true) => format!("{n} {word}es"),

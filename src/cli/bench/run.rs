@@ -5,11 +5,11 @@ use super::curve;
 use super::data::{self, Matrix, Neighbours, Workload};
 use super::generate::{Mixture, Recipe};
 use super::measure::{self, Asker};
-use super::progress::Progress;
 use super::report::{self, Build, Data, Index, Machine, Memory, Report, Search};
 use super::tally::Tally;
 use super::truth;
-use crate::cli::output;
+use crate::cli::progress::Progress;
+use crate::cli::{Global, output};
 use crate::{Collection, Error, ErrorKind, Options, Result, Schema};
 use std::io::Write;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const CHECKED_QUERIES: usize = 16;
 const AGREEMENT_MIN: f64 = 0.9;
 
 /// Runs it, and tells the result to `out`.
-pub(super) fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<()> {
-    let progress = Progress::new(args.quiet);
+pub(super) fn search(args: &SearchArgs, global: &Global, out: &mut dyn Write) -> Result<()> {
+    let progress = Progress::new(global.quiet);
     let workload = match data::load(args)? {
         Some(workload) => workload,
         None => generated(args),
@@ -47,12 +47,12 @@ pub(super) fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<()> {
     asker.threads = args.threads;
 
     let mut report = report_of(args, &workload, origin, &docs, took);
-    if !args.json {
+    if !global.json {
         report.head(out).map_err(output)?;
     }
     for ef in args.widths() {
         let point = asker.point(ef, &neighbours, args.rounds, progress)?;
-        if !args.json {
+        if !global.json {
             // A line is worth seeing before the next width is done.
             report::line(&point, out).and_then(|()| out.flush()).map_err(output)?;
         }
@@ -60,7 +60,7 @@ pub(super) fn search(args: &SearchArgs, out: &mut dyn Write) -> Result<()> {
     }
     let points: Vec<(f64, f64)> = report.curve.iter().map(|p| (p.recall, p.qps)).collect();
     report.qps_at_recall = curve::marks(&points);
-    if args.json { report.json(out) } else { report.foot(out) }.map_err(output)
+    if global.json { report.json(out) } else { report.foot(out) }.map_err(output)
 }
 
 fn generated(args: &SearchArgs) -> Workload {
@@ -131,7 +131,7 @@ fn report_of(
     let components = bytes.components().into_iter().map(|(name, bytes)| (name.to_owned(), per_row(bytes)));
     Report {
         version: env!("CARGO_PKG_VERSION"),
-        machine: machine(),
+        machine: Machine::here(),
         data: Data {
             source: workload.source.clone(),
             rows,
@@ -158,9 +158,4 @@ fn report_of(
         curve: Vec::new(),
         qps_at_recall: Vec::new(),
     }
-}
-
-fn machine() -> Machine {
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Machine { cores, isa: crate::instruction_set(), arch: std::env::consts::ARCH, os: std::env::consts::OS }
 }

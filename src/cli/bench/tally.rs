@@ -49,5 +49,16 @@ pub(super) fn percentile(sorted: &[u64], share: f64) -> u64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
+/// The middle one; of an even number the mean of the two.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let (n, middle) = (values.len(), values.len() / 2);
+    match n {
+        0 => 0.0,
+        _ if n.is_multiple_of(2) => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 //! in f32; the last candidates are compared in f64, so equal rows tie exactly and rounding decides nothing else.
 
 use super::data::{Matrix, NO_ROW, Neighbours};
-use super::progress::Bar;
 use crate::Metric;
+use crate::cli::progress::Bar;
 use parking_lot::Mutex;
 
 /// Candidates beyond `k` that are compared again in f64.

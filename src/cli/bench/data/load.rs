@@ -1,6 +1,6 @@
 //! Which files a run reads, and whether they belong together.
 
-use super::{Matrix, NO_ROW, Neighbours, Parsed, bad, matrix, metadata, neighbours, open};
+use super::{Doc, Matrix, NO_ROW, Neighbours, Parsed, bad, matrix, metadata, neighbours, open};
 use crate::cli::bench::args::SearchArgs;
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
@@ -37,6 +37,25 @@ pub(in super::super) fn load(args: &SearchArgs) -> Result<Option<Workload>> {
     });
     let source = files.base.display().to_string();
     Ok(Some(Workload { source, base, queries, truth, metadata: metadata.transpose()? }))
+}
+
+/// Vectors and, where there are any, documents: those of `docs`, or of the folder.
+pub(in super::super) fn load_docs(folder: &Path, docs: Option<&Path>) -> Result<(Matrix, Option<Vec<Doc>>)> {
+    let base = matrix(&first_of(folder, &["base.f16.npy", "base.f32.npy", "base.fvecs"])?)?;
+    let docs = match docs.map(Path::to_owned) {
+        Some(path) => Some(path),
+        None if has(folder, "docs.jsonl") => Some(first_of(folder, &["docs.jsonl"])?),
+        None => None,
+    };
+    let docs = docs.map(|path| {
+        metadata::lines(BufReader::new(open(&path)?.0), base.rows()).map_err(|what| bad(&path, what))
+    });
+    Ok((base, docs.transpose()?))
+}
+
+/// Whether the folder has the file, packed or not.
+fn has(folder: &Path, name: &str) -> bool {
+    folder.join(name).is_file() || folder.join(format!("{name}.zst")).is_file()
 }
 
 struct Files {

@@ -14,7 +14,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-pub(super) use load::{Workload, load};
+pub(super) use load::{Workload, load, load_docs};
+pub(super) use metadata::Doc;
 
 /// What a parser found wrong; the caller adds the name of the file.
 type Parsed<T> = std::result::Result<T, String>;

@@ -1,7 +1,7 @@
 //! Brute force on cases small enough to see.
 
-use super::super::progress::Progress;
 use super::*;
+use crate::cli::progress::Progress;
 
 fn truth(base: &[[f32; 2]], query: [f32; 2], metric: Metric, k: usize) -> Vec<u32> {
     let base = Matrix { dim: 2, values: base.concat() };

@@ -7,17 +7,17 @@ const STYLE: &str = "{msg:>12} {bar:40} {human_pos}/{human_len} {elapsed_precise
 
 /// Makes the bars of one run.
 #[derive(Clone, Copy)]
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     shown: bool,
 }
 
 impl Progress {
-    pub(super) fn new(quiet: bool) -> Self {
+    pub(in crate::cli) fn new(quiet: bool) -> Self {
         Self { shown: !quiet && io::stderr().is_terminal() }
     }
 
     /// A bar of `len` steps. It is moved by whoever works, never by a thread of its own that would take time from them.
-    pub(super) fn bar(self, what: &str, len: usize) -> Bar {
+    pub(in crate::cli) fn bar(self, what: &str, len: usize) -> Bar {
         let target = if self.shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_message(what.to_owned());
         if let Ok(style) = ProgressStyle::with_template(STYLE) {
@@ -28,11 +28,17 @@ impl Progress {
 }
 
 /// A bar that leaves the terminal as it found it.
-pub(super) struct Bar(ProgressBar);
+pub(in crate::cli) struct Bar(ProgressBar);
 
 impl Bar {
-    pub(super) fn add(&self, steps: usize) {
+    pub(in crate::cli) fn add(&self, steps: usize) {
         self.0.inc(steps as u64);
+    }
+
+    /// `done` of `all` steps.
+    pub(in crate::cli) fn at(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
     }
 }
 
