@@ -50,6 +50,9 @@ impl FlatGraph {
                 *rows = slot.index() + 1;
             }
         }
+        // Blocks that were made for rows that never came are not there when the file is read.
+        rows.truncate(rows.iter().rposition(|rows| *rows > 0).map_or(0, |last| last + 1));
+        let blocks = &blocks[..rows.len()];
         let covered = Covered { slots: covered, rows };
         let entry = self.entry_among(lists, &covered);
         let description = Description {
