@@ -196,7 +196,7 @@ pub(super) fn swept(disk: &SimDisk, store: &Store) -> Checked {
     let files = disk.files();
     for path in files.keys() {
         let is_known = match path.rsplit_once('/') {
-            None => manifest::manifest_number(path).map_or(true, |number| numbers.contains(&number)),
+            None => manifest::manifest_number(path).is_none_or(|number| numbers.contains(&number)),
             Some(("wal", _)) => true,
             Some((TMP, _)) => false,
             Some((_, name)) => Name::parse(name).is_none() || named.contains(path),

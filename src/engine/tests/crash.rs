@@ -34,7 +34,7 @@ fn crash_everywhere(seed: u64, durability: Durability) -> Checked<usize> {
             files.look(&image).map_err(told)?;
             let (store, found) = recover(&image, &world.options, world.possible(at)).map_err(told)?;
             images += 1;
-            if (dice ^ dice >> 7) % 16 == 0 {
+            if (dice ^ dice >> 7).is_multiple_of(16) {
                 go_on(&image, store, &world, at, found).map_err(told)?;
             }
         }
