@@ -7,7 +7,11 @@
 use super::check::{Checked, Files, recover, start_of, swept};
 use super::model::{World, options};
 use crate::config::Durability;
+use crate::disk::Disk;
 use crate::disk::sim::Loss;
+use crate::engine::Store;
+use crate::error::ErrorKind;
+use std::sync::Arc;
 
 /// Whether this is the run of a release.
 pub(super) fn is_long() -> bool {
@@ -85,4 +89,21 @@ fn l1_l2_l3_l5_acknowledged_writes_survive_a_power_loss_at_any_operation() {
 #[test]
 fn l2_a_power_loss_takes_only_the_end_of_buffered_writes() {
     run(1_000_001, Durability::Buffered, if is_long() { 30_000 } else { 4_000 });
+}
+
+#[test]
+fn a_store_that_lost_its_manifests_is_not_taken_for_a_new_one() {
+    for is_removed in [true, false] {
+        let mut world = World::new(7, options(Durability::Durable));
+        world.walk(20);
+        world.store = None;
+        let disk = world.disk;
+        for name in disk.files().keys().filter(|name| name.starts_with("manifest-")) {
+            if is_removed { disk.remove(name) } else { disk.truncate(name, 40) }.unwrap();
+        }
+        let before = disk.contents();
+        let error = Store::open_still(Arc::new(disk.clone()), world.options).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert_eq!(disk.contents(), before, "nothing was changed");
+    }
 }
