@@ -210,6 +210,12 @@ pub struct Options {
     /// Bytes that opening verifies at most; what is beyond is verified when it is first used, or in the background.
     /// Default: 16 MiB.
     pub verify_open_bytes: u64,
+    /// Share of the blocks of a store that may be bad at opening, 0 to 1, before repair stops: then nothing is written off,
+    /// because files may come back. Fewer than three bad blocks are always repaired. Default: 0.2.
+    pub repair_share_max: f64,
+    /// Slots of a block, at most: tests seal blocks of a few rows. Default: as many as fit.
+    #[serde(skip)]
+    pub(crate) block_rows_max: usize,
 }
 
 impl Default for Options {
@@ -226,6 +232,8 @@ impl Default for Options {
             checkpoint_seconds: 300,
             disk_reserve_bytes: 256 << 20,
             verify_open_bytes: 16 << 20,
+            repair_share_max: 0.2,
+            block_rows_max: 0,
         }
     }
 }
@@ -253,7 +261,8 @@ impl Options {
         checkpoint_rows: usize,
         checkpoint_seconds: u64,
         disk_reserve_bytes: u64,
-        verify_open_bytes: u64
+        verify_open_bytes: u64,
+        repair_share_max: f64
     }
 
     /// Refuses what cannot work, with the reason.
@@ -271,6 +280,12 @@ impl Options {
             return Err(Error::invalid(format!(
                 "background_cpu is {}; it must be 0.01 to 1: it is a share of one core",
                 self.background_cpu
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.repair_share_max) {
+            return Err(Error::invalid(format!(
+                "repair_share_max is {}; it must be 0 to 1: it is a share of all blocks",
+                self.repair_share_max
             )));
         }
         Ok(())

@@ -5,6 +5,9 @@ use crate::ids::Slot;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// Stands in a file for the hash of an id that nobody could read when the file was written.
+pub(super) const UNKNOWN: u64 = 0;
+
 pub(super) struct IdTable {
     slots: HashTable<Slot>,
     /// Ids come from strangers: the seed keeps them from choosing collisions.
@@ -18,6 +21,11 @@ impl IdTable {
 
     pub(super) fn get(&self, rows: &RowTable, id: &str) -> Option<Slot> {
         self.slots.find(hash(self.seed, id), |s| rows.id(*s) == id).copied()
+    }
+
+    /// The slot whose id has this hash.
+    pub(super) fn find_hash(&self, rows: &RowTable, hash: u64) -> Option<Slot> {
+        self.slots.find(hash, |s| hash_of(rows, self.seed, *s) == hash).copied()
     }
 
     /// Room for `ids` more, so that none moves another.

@@ -4,9 +4,11 @@
 //! small ones are never held across a call to the graph, nor across a sync.
 
 use super::commit::Line;
+use super::damage::Damage;
 use super::filters::FilterCache;
 use super::keeper::Bell;
 use super::link::Unlinked;
+use super::missing::Missing;
 use super::names::Names;
 use super::replay::Described;
 use super::restore::block_slots;
@@ -19,7 +21,7 @@ use crate::sets::SlotBits;
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -53,6 +55,7 @@ pub(super) struct Inner {
     pub(super) trained_at: AtomicUsize,
     pub(super) filters: FilterCache,
     pub(super) files: Mutex<Files>,
+    pub(super) damage: Damage,
     /// Wakes who does the background work; nobody does in a store in memory.
     pub(super) background: Option<Arc<Bell>>,
     scratches: ArrayQueue<Box<Scratch>>,
@@ -67,6 +70,8 @@ pub(super) struct Parts {
     pub(super) view: View,
     pub(super) graph: Box<dyn Graph>,
     pub(super) files: Files,
+    /// Raised by the files of rows.
+    pub(super) alarm: Arc<AtomicBool>,
 }
 
 /// What a checkpoint needs to know beside the view.
@@ -74,8 +79,12 @@ pub(super) struct Parts {
 pub(super) struct Files {
     /// The first commit that put a row into each block that no file holds.
     pub(super) block_seqs: BTreeMap<u16, Seq>,
-    /// Slots whose rows are damaged.
-    pub(super) missing: Vec<Slot>,
+    /// Rows that are damaged.
+    pub(super) missing: Missing,
+    /// Files of rows that cannot be used at all, until a copy stands in the quarantine.
+    pub(super) unusable: Vec<String>,
+    /// Blocks whose codes were made again: what their file holds is not to be used.
+    pub(super) remade: BTreeSet<u16>,
     /// Which codec made the codes: one more each time that it is trained anew.
     pub(super) codec: u32,
 }
@@ -112,13 +121,14 @@ impl Inner {
             linked: 0,
         };
         let graph = graph_of(&schema)?;
-        let files = Files::default();
-        Ok(Self::of(Parts { number, name: name.into(), schema, id_seed, view, graph, files }, options, line))
+        let (files, alarm) = Default::default();
+        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm };
+        Ok(Self::of(parts, options, line))
     }
 
     /// A collection with rows that are there already.
     pub(super) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
-        let Parts { number, name, schema, id_seed, view, graph, files } = parts;
+        let Parts { number, name, schema, id_seed, view, graph, files, alarm } = parts;
         Self {
             number,
             name,
@@ -128,6 +138,7 @@ impl Inner {
             unlinked: Unlinked::of(&view.tail),
             // Codes that no file holds were made untrained.
             trained_at: AtomicUsize::new(if files.codec > 0 { view.ready.len() } else { 0 }),
+            damage: Damage::new(alarm, !files.missing.is_empty()),
             files: Mutex::new(files),
             id_seed,
             schema,
@@ -160,7 +171,7 @@ impl Inner {
 
     /// Slots of a block: as many as fit into its bytes.
     pub(super) fn block_slots(&self) -> usize {
-        block_slots(&self.schema)
+        block_slots(&self.schema, &self.options)
     }
 
     /// The live slots of a document, those of a tenant alone if one is named.

@@ -30,12 +30,16 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
     disk.make_dir(WAL).and_then(|()| disk.sync_dir("")).map_err(|e| fault("make", WAL, e))?;
     let newest = wal::newest(&*disk)?;
 
+    let bytes = manifest.collections.iter().flat_map(|entry| entry.files()).map(|file| file.len);
+    let verify = bytes.fold(0, u64::saturating_add) <= options.verify_open_bytes;
     let restored: Vec<Restored> = manifest
         .collections
         .iter()
-        .map(|entry| restore::restore(&*disk, entry, &options))
+        .map(|entry| restore::restore(&*disk, entry, &options, verify))
         .collect::<Result<_>>()?;
-    let mut replay = Replay::new(restored, &manifest);
+    let blocks = restored.iter().map(|r| r.blocks).sum();
+    let bad_blocks = restored.iter().map(|r| r.bad_blocks).sum();
+    let mut replay = Replay::new(restored, &manifest, &options);
     let mut tail: Tail = Vec::new();
     let scan =
         wal::scan(&*disk, ident.store, manifest.replay_from, manifest.seq, &mut |seq, kind, payload| {
@@ -54,7 +58,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
     let collections = replay.finish(&shared)?;
     shared.next_collection.store(next_collection, Ordering::Relaxed);
     *shared.collections.write() = collections;
-    shared.note_damage(&scan);
+    shared.note_damage(&scan, &manifest.holes);
+    shared.judge(blocks, bad_blocks);
     Ok(shared)
 }
 
@@ -93,11 +98,30 @@ fn follows(tail: &Tail, seq: Seq) -> bool {
     seq.0 > 0 && tail.binary_search_by_key(&Seq(seq.0 - 1), |(s, ..)| *s).is_ok()
 }
 
+/// Ranges in order, those that meet as one.
+fn merged(mut holes: Vec<Hole>) -> Vec<Hole> {
+    holes.sort_by_key(|hole| hole.first);
+    let mut merged: Vec<Hole> = Vec::with_capacity(holes.len());
+    for hole in holes {
+        match merged.last_mut() {
+            Some(last) if hole.first.0 <= last.last.0.saturating_add(1) => {
+                last.last = last.last.max(hole.last)
+            }
+            _ => merged.push(hole),
+        }
+    }
+    merged
+}
+
 impl Shared {
     /// Remembers what the log has lost: every answer says so until it is made good.
-    fn note_damage(&self, scan: &Scan) {
-        let holes = scan.holes.iter().map(|&(first, last)| Hole { first, last });
-        self.health.lock().holes.extend(holes);
+    fn note_damage(&self, scan: &Scan, known: &[Hole]) {
+        let found = scan.holes.iter().map(|&(first, last)| Hole { first, last });
+        let holes = merged(known.iter().copied().chain(found).collect());
+        if !holes.is_empty() {
+            self.open_collections().iter().for_each(|inner| inner.damage.set_holes());
+        }
+        self.health.lock().holes = holes;
         let damage = scan.damage.iter().map(|d| format!("wal/{} at offset {}: {}", d.file, d.offset, d.why));
         self.health.lock().damage.extend(damage);
     }

@@ -5,17 +5,18 @@
 
 use super::draft::NewRow;
 use super::inner::{Files, Inner, Parts, graph_of};
+use super::missing::{Missing, Trace};
 use super::restore::{Restored, block_slots};
 use super::store::{Shared, check_name};
 use super::view::View;
-use crate::config::Schema;
+use crate::config::{Options, Schema};
 use crate::disk::{Bug, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Slot, Ver};
 use crate::manifest::Manifest;
 use crate::wal::{Kind, RowsCommit};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// What a record says of a collection that comes or goes.
@@ -29,6 +30,7 @@ pub(super) struct Described {
 
 pub(super) struct Replay {
     collections: BTreeMap<u32, Redone>,
+    options: Options,
     /// The highest version that any row has.
     pub(super) ver: Ver,
     pub(super) next_collection: u32,
@@ -44,18 +46,21 @@ struct Redone {
     with_vector: Vec<Slot>,
     removed: Vec<Slot>,
     work: Vec<f32>,
+    /// Slots of a block.
+    capacity: usize,
     /// The first commit that put a row into each block that no file holds.
     block_seqs: BTreeMap<u16, Seq>,
 }
 
 impl Replay {
-    pub(super) fn new(restored: Vec<Restored>, manifest: &Manifest) -> Self {
+    pub(super) fn new(restored: Vec<Restored>, manifest: &Manifest, options: &Options) -> Self {
         let collections = restored.into_iter().map(|restored| {
             let (name, schema) = (restored.entry.name.clone(), restored.entry.schema.clone());
-            (restored.entry.number, Redone::new(restored, name, schema))
+            (restored.entry.number, Redone::new(restored, name, schema, options))
         });
         Self {
             collections: collections.collect(),
+            options: options.clone(),
             ver: Ver(0),
             next_collection: manifest.next_collection,
             seq: manifest.seq,
@@ -84,6 +89,7 @@ impl Replay {
                         Restored::nothing(new.number, &new.name, &new.schema),
                         new.name.clone(),
                         new.schema.clone(),
+                        &self.options,
                     )
                 };
                 self.collections.entry(new.number).or_insert_with(fresh);
@@ -108,8 +114,9 @@ impl Replay {
 }
 
 impl Redone {
-    fn new(restored: Restored, name: String, schema: Schema) -> Self {
+    fn new(restored: Restored, name: String, schema: Schema, options: &Options) -> Self {
         Self {
+            capacity: block_slots(&schema, options),
             restored,
             name,
             schema,
@@ -124,7 +131,7 @@ impl Redone {
     /// Does one commit again; returns its highest version.
     fn rows(&mut self, seq: Seq, commit: &RowsCommit<'_>) -> Result<Ver> {
         let is_new = seq > self.restored.sets_seq;
-        let slots = block_slots(&self.schema);
+        let slots = self.capacity;
         let (mut slot, mut ver) = (commit.first, Ver(0));
         for row in commit.rows() {
             let vector = row.vector();
@@ -153,7 +160,7 @@ impl Redone {
 
     /// Writes a row into the next slot of its block. Slots before it that no record fills were lost with a part of the log.
     fn fill(&mut self, slot: Slot, new: NewRow) -> Result<()> {
-        let capacity = block_slots(&self.schema);
+        let capacity = self.capacity;
         let tables = &mut self.restored.tables;
         while tables.vectors.blocks() <= slot.block().index() {
             tables.grow(capacity)?;
@@ -166,20 +173,30 @@ impl Redone {
     }
 
     fn finish(self, shared: &Shared, seq: Seq) -> Result<Inner> {
-        let Restored { entry, tables, sets, codec, damage, lost, .. } = self.restored;
+        let Restored { entry, tables, sets, codec, damage, lost, unusable, remade, alarm, .. } =
+            self.restored;
         let live = sets.live.with(&self.added, &self.removed);
         let ready = sets.ready.with(&self.with_vector, &self.removed);
-        // Known to be gone, found to be gone, or named by a set and held by no file and no record.
-        let gone = entry.missing.iter().copied().map(Slot).chain(lost);
+        // Known to be gone, but for what was written or deleted since.
+        let removed: HashSet<Slot> = self.removed.iter().copied().collect();
+        let known: Vec<Slot> =
+            entry.missing.iter().copied().map(Slot).filter(|slot| !removed.contains(slot)).collect();
+        // Found to be gone, or named by a set and held by no file and no record.
         let unheld = live.iter().filter(|slot| !tables.vectors.is_written(*slot));
-        let missing: Vec<Slot> = gone.chain(unheld).filter(|slot| live.contains(*slot)).collect();
-        let (live, ready) = (live.with(&[], &missing), ready.with(&[], &missing));
+        let found: Vec<Slot> = lost.into_iter().chain(unheld).filter(|slot| live.contains(*slot)).collect();
+        let (live, ready) = (live.with(&[], &known), ready.with(&[], &known));
+        let (live, ready) = (live.with(&[], &found), ready.with(&[], &found));
         let graph = graph_of(&self.schema)?;
         for block in 0..tables.vectors.blocks() {
             graph.grow(tables.vectors.capacity_of(block))?;
         }
         let tail: Arc<[Slot]> = ready.iter().collect();
         let view = View { seq, tables: Arc::new(tables), live, ready, tail, linked: 0 };
+        let mut missing = Missing::default();
+        let trace = |slot| Trace::of(&view, shared.id_seed, slot);
+        known.iter().for_each(|slot| missing.insert(*slot, trace(*slot)));
+        missing.told(&known);
+        found.iter().for_each(|slot| missing.insert(*slot, trace(*slot)));
         let parts = Parts {
             number: entry.number,
             name: self.name.into(),
@@ -187,9 +204,10 @@ impl Redone {
             id_seed: shared.id_seed,
             view,
             graph,
-            files: Files { block_seqs: self.block_seqs, missing, codec },
+            files: Files { block_seqs: self.block_seqs, missing, unusable, remade, codec },
+            alarm,
         };
-        shared.health.lock().damage.extend(damage);
+        damage.into_iter().for_each(|what| shared.note_damaged(what));
         let inner = Inner::of(parts, shared.options.clone(), shared.line.clone());
         Ok(inner.with_background(shared.bell.clone()))
     }

@@ -1,1 +1,5 @@
 //! Scenarios of the engine that need its inside.
+
+mod bed;
+mod hostile;
+mod repair;
