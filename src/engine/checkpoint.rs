@@ -31,11 +31,11 @@ pub(super) enum Scope {
 }
 
 /// A collection at one instant.
-struct Subject {
-    inner: Arc<Inner>,
-    view: Arc<View>,
+pub(super) struct Subject {
+    pub(super) inner: Arc<Inner>,
+    pub(super) view: Arc<View>,
     /// Blocks whose codes need a file that is not the one that they have.
-    remade: BTreeSet<u16>,
+    pub(super) remade: BTreeSet<u16>,
 }
 
 impl Shared {
@@ -99,7 +99,9 @@ impl Shared {
         for subject in subjects {
             if let Some(entry) = manifest.collections.iter().find(|e| e.number == subject.inner.number) {
                 subject.inner.bring_in(&*home.disk, entry)?;
-                subject.inner.files.lock().remade.retain(|block| !subject.remade.contains(block));
+                let mut files = subject.inner.files.lock();
+                files.remade.retain(|block| !subject.remade.contains(block));
+                files.has_bad_sets = false;
             }
         }
         Ok(())
@@ -141,15 +143,16 @@ impl Shared {
         scope: Scope,
         pace: &dyn Fn(usize),
     ) -> Result<CollectionEntry> {
-        let Subject { inner, view, remade } = subject;
+        let Subject { inner, view, .. } = subject;
         let disk = &*home.disk;
         let folder = collection_folder(inner.number);
-        let mut is_new = seal::write_full_blocks(disk, inner, view, remade, &mut entry, pace)?;
+        let mut is_new = seal::write_full_blocks(disk, subject, &mut entry, pace)?;
         if scope == Scope::Whole {
-            is_new |= seal::write_head(disk, inner, view, remade, &mut entry, mark.seq, number, pace)?;
+            is_new |= seal::write_head(disk, subject, &mut entry, mark.seq, number, pace)?;
         }
         let missing: Vec<u32> = inner.files.lock().missing.slots().map(|slot| slot.0).collect();
-        if entry.sets.as_ref().is_none_or(|at| at.seq < view.seq) || entry.missing != missing {
+        let is_bad = inner.files.lock().has_bad_sets;
+        if is_bad || entry.sets.as_ref().is_none_or(|at| at.seq < view.seq) || entry.missing != missing {
             let name = Name::Sets(number);
             let sets = Sets { live: view.live.clone(), ready: view.ready.clone() };
             let named = write_sets(disk, &format!("{folder}/{name}"), &sets)?;

@@ -85,6 +85,8 @@ pub(super) struct Files {
     pub(super) unusable: Vec<String>,
     /// Blocks whose codes were made again: what their file holds is not to be used.
     pub(super) remade: BTreeSet<u16>,
+    /// The file of sets is bad: the next checkpoint writes another, whether anything has changed or not.
+    pub(super) has_bad_sets: bool,
     /// Which codec made the codes: one more each time that it is trained anew.
     pub(super) codec: u32,
 }

@@ -173,8 +173,9 @@ impl Redone {
     }
 
     fn finish(self, shared: &Shared, seq: Seq) -> Result<Inner> {
-        let Restored { entry, tables, sets, codec, damage, lost, unusable, remade, alarm, .. } =
-            self.restored;
+        let Restored { entry, tables, sets, codec, damage, lost, .. } = self.restored;
+        let (unusable, remade, alarm) = (self.restored.unusable, self.restored.remade, self.restored.alarm);
+        let has_bad_sets = self.restored.bad_sets.is_some();
         let live = sets.live.with(&self.added, &self.removed);
         let ready = sets.ready.with(&self.with_vector, &self.removed);
         // Known to be gone, but for what was written or deleted since.
@@ -204,7 +205,7 @@ impl Redone {
             id_seed: shared.id_seed,
             view,
             graph,
-            files: Files { block_seqs: self.block_seqs, missing, unusable, remade, codec },
+            files: Files { block_seqs: self.block_seqs, missing, unusable, remade, has_bad_sets, codec },
             alarm,
         };
         damage.into_iter().for_each(|what| shared.note_damaged(what));

@@ -12,7 +12,7 @@ use crate::disk::{Disk, Mapping, damaged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BLOCK_SLOTS, BlockId, Seq, Slot};
 use crate::limits;
-use crate::manifest::{CollectionEntry, FileEntry, Name, Sets, read_sets};
+use crate::manifest::{AtSeq, CollectionEntry, FileEntry, Manifest, Name, Sets, read_sets};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,6 +24,8 @@ pub(super) struct Restored {
     pub(super) sets: Sets,
     /// The commits that `sets` covers.
     pub(super) sets_seq: Seq,
+    /// Why they are not the newest ones: then the log must hold everything since.
+    pub(super) bad_sets: Option<Error>,
     /// Which codec made the codes.
     pub(super) codec: u32,
     /// Files that could not be used, and why.
@@ -62,6 +64,7 @@ impl Restored {
             tables: Tables::new(schema),
             sets: Sets::default(),
             sets_seq: Seq(0),
+            bad_sets: None,
             codec: 0,
             damage: Vec::new(),
             lost: Vec::new(),
@@ -78,21 +81,20 @@ impl Restored {
 pub(super) fn restore(
     disk: &dyn Disk,
     entry: &CollectionEntry,
+    before: &[Manifest],
     options: &Options,
     verify: bool,
 ) -> Result<Restored> {
     let mut damage = Vec::new();
-    let (sets, sets_seq) = match &entry.sets {
-        None => (Sets::default(), Seq(0)),
-        // Without it nobody knows what was deleted: never guess.
-        Some(at) => (read_sets(disk, &entry.path(&at.file), &at.file.named())?, at.seq),
-    };
+    let (sets, sets_seq, bad_sets) = sets_of(disk, entry, before)?;
+    damage.extend(bad_sets.iter().map(|e| e.to_string()));
     let (codec, generation) = newest_codec(disk, entry, options, &mut damage);
     let tables = Tables { codes: CodeTable::new(codec), ..Tables::new(&entry.schema) };
     let made = Restored {
         tables,
         sets,
         sets_seq,
+        bad_sets,
         codec: generation,
         damage,
         blocks: entry.blocks.len() + usize::from(entry.head.is_some()),
@@ -102,6 +104,32 @@ pub(super) fn restore(
     let mut maker = Maker { disk, entry, mapping: mapping(options.io), capacity, verify, made };
     maker.blocks()?;
     Ok(Restored { entry: entry.clone(), ..maker.made })
+}
+
+/// The sets, the commits that they cover, and why they are older than the manifest's. Without sets nobody knows what was
+/// deleted, and that is never guessed; but those of a manifest before say it together with the log.
+fn sets_of(
+    disk: &dyn Disk,
+    entry: &CollectionEntry,
+    before: &[Manifest],
+) -> Result<(Sets, Seq, Option<Error>)> {
+    let read = |at: &AtSeq| read_sets(disk, &entry.path(&at.file), &at.file.named());
+    let Some(newest) = &entry.sets else { return Ok((Sets::default(), Seq(0), None)) };
+    let bad = match read(newest) {
+        Ok(sets) => return Ok((sets, newest.seq, None)),
+        Err(e) if e.kind() == ErrorKind::Corrupt => e,
+        Err(e) => return Err(e),
+    };
+    let of_same = |manifest: &Manifest| {
+        let old = manifest.collections.iter().find(|old| old.number == entry.number)?;
+        old.sets.clone().filter(|at| at.file != newest.file && at.seq <= newest.seq)
+    };
+    for at in before.iter().filter_map(of_same) {
+        if let Ok(sets) = read(&at) {
+            return Ok((sets, at.seq, Some(bad)));
+        }
+    }
+    Err(bad)
 }
 
 /// The codec of the newest codes, and its generation. Every file of codes holds its codec.

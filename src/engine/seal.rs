@@ -2,6 +2,7 @@
 //!
 //! Invariant: a block that takes no more rows never changes, so its file can be written while everything goes on.
 
+use super::checkpoint::Subject;
 use super::ids;
 use super::inner::Inner;
 use super::restore::mapping;
@@ -11,7 +12,6 @@ use crate::disk::Disk;
 use crate::error::Result;
 use crate::ids::{BlockId, Seq, Slot};
 use crate::manifest::{BlockEntry, CollectionEntry, FileEntry, HeadEntry, Name, collection_folder};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The rows of one block of a view.
@@ -44,12 +44,11 @@ impl RowSource for Source<'_> {
 /// Writes every full block that has no file, and codes that another codec made. Says whether there was any.
 pub(super) fn write_full_blocks(
     disk: &dyn Disk,
-    inner: &Inner,
-    view: &View,
-    remade: &BTreeSet<u16>,
+    subject: &Subject,
     entry: &mut CollectionEntry,
     pace: &dyn Fn(usize),
 ) -> Result<bool> {
+    let Subject { inner, view, remade } = subject;
     let vectors = &view.tables.vectors;
     let codec = inner.files.lock().codec;
     let mut is_new = false;
@@ -85,14 +84,13 @@ pub(super) fn write_full_blocks(
 /// Writes the block that grows, if it has rows that its last file has not. Says whether it did.
 pub(super) fn write_head(
     disk: &dyn Disk,
-    inner: &Inner,
-    view: &View,
-    remade: &BTreeSet<u16>,
+    subject: &Subject,
     entry: &mut CollectionEntry,
     seq: Seq,
     number: u64,
     pace: &dyn Fn(usize),
 ) -> Result<bool> {
+    let Subject { inner, view, remade } = subject;
     let vectors = &view.tables.vectors;
     let block = vectors.next_slot().block();
     let rows = vectors.rows_in(block.index());

@@ -4,9 +4,11 @@ use super::bed::{Bed, Model, chunk, docs, open};
 use crate::ErrorKind;
 use crate::disk::sim::SimDisk;
 use crate::engine::Store;
+use crate::engine::checkpoint::Scope;
 use crate::engine::repair::{LostRow, Refetch};
 use crate::record::Chunk;
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -175,6 +177,36 @@ fn bad_codes_are_made_again_under_another_name() {
 }
 
 #[test]
+fn a_scrub_finds_what_nobody_touched() {
+    let bed = Bed::new();
+    let disk = bed.disk.snapshot();
+    let codes =
+        disk.files().into_keys().find(|path| path.contains("block-") && path.ends_with(".codes")).unwrap();
+    disk.flip(ROWS, (PIECE + 1000) * 8).unwrap();
+    let store = open_lazily(&disk);
+    disk.flip(&codes, 5000 * 8).unwrap();
+    let shared = &store.alive.shared;
+    assert!(!shared.needs_repair(), "nothing was read");
+    let (bytes, mut steps) = (Cell::new(0), 0);
+    let mut scrub = shared.begin_scrub();
+    while shared.scrub_step(&mut scrub, &|n| bytes.set(bytes.get() + n as u64)).unwrap() {
+        steps += 1;
+    }
+    let sizes = disk.files();
+    let read = |path: &&String| path.ends_with(".rows") || path.contains("block-");
+    let expected: u64 = sizes.iter().filter(|(path, _)| read(path)).map(|(_, len)| *len).sum();
+    assert_eq!(steps, sizes.keys().filter(read).count());
+    assert!(bytes.get() <= expected && bytes.get() + 40_000 > expected, "{} of {expected}", bytes.get());
+    assert!(shared.needs_repair());
+    store.checkpoint().unwrap();
+    assert_eq!(unreadable(&store, bed.model()), in_second_piece(bed.model()));
+    assert!(!disk.files().contains_key(&codes), "made again under another name");
+    drop(store);
+    let store = open(&disk).unwrap();
+    assert!(store.stats().damage.iter().all(|what| !what.contains(".codes")), "{:?}", store.stats().damage);
+}
+
+#[test]
 fn a_bad_row_of_the_growing_block_stays_missing_when_the_block_is_sealed() {
     let bed = Bed::new();
     let disk = bed.disk.snapshot();
@@ -246,4 +278,39 @@ fn a_second_copy_is_asked_for_what_was_lost_once() {
     store.checkpoint().unwrap();
     assert_eq!(asked.0.lock().len(), docs(&store).stats().missing);
     assert!(asked.0.lock().iter().all(|row| row.file == ROWS && (row.id.is_some() || row.id_hash.is_some())));
+}
+
+#[test]
+fn bad_sets_are_made_again_from_the_sets_before_and_the_log_or_not_at_all() {
+    let bed = Bed::new();
+    let disk = bed.disk.snapshot();
+    let mut model = bed.model().clone();
+    let store = open(&disk).unwrap();
+    let mut seal = |n: usize| {
+        docs(&store).upsert((n..n + 90).map(|n| chunk(n, 5))).unwrap();
+        model.extend((n..n + 90).map(|n| (format!("id-{n}"), chunk(n, 5))));
+        let gone = format!("id-{}", n + 3);
+        docs(&store).delete([gone.as_str()]).unwrap();
+        model.remove(&gone);
+        // The log stays.
+        store.alive.shared.checkpoint(Scope::Seal, &|_| {}).unwrap();
+    };
+    [20, 400, 460].into_iter().for_each(&mut seal);
+    drop(store);
+    let newest = |disk: &SimDisk| disk.files().into_keys().rfind(|path| path.contains("/sets-")).unwrap();
+    disk.flip(&newest(&disk), 1000).unwrap();
+    let store = open(&disk).unwrap();
+    assert!(store.stats().damage.iter().any(|what| what.contains("/sets-")), "{:?}", store.stats().damage);
+    for _ in 0..2 {
+        assert_eq!(unreadable(&store, &model), BTreeSet::new());
+        assert_eq!(docs(&store).count(None).unwrap(), model.len());
+        assert!(!docs(&store).search(&[1.0; super::bed::DIM]).run().unwrap().degraded);
+        store.checkpoint().unwrap();
+    }
+    drop(store);
+    // The log was cut: nobody knows what was deleted since the sets before.
+    disk.flip(&newest(&disk), 1000).unwrap();
+    let error = open(&disk).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("/sets-") && error.to_string().contains("doctor"), "{error}");
 }
