@@ -4,6 +4,8 @@
 //! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
 
 mod bench;
+mod doctor;
+mod verify;
 
 use crate::{Error, ErrorKind};
 use clap::{Parser, Subcommand};
@@ -30,6 +32,10 @@ enum Command {
     /// Measure the engine on this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Look at a store's files without opening it, and say what is wrong
+    Doctor(doctor::Args),
+    /// Open a store and check every byte of it
+    Verify(verify::Args),
 }
 
 /// Runs the command line `args`, the program's name first. Results go to `out`, messages to `err`; a progress bar is
@@ -53,10 +59,13 @@ where
         }
     };
     let done = match cli.command {
-        Command::Bench(command) => bench::run(command, out),
+        Command::Bench(command) => bench::run(command, out).map(|()| true),
+        Command::Doctor(args) => doctor::run(&args, out),
+        Command::Verify(args) => verify::run(&args, out),
     };
-    match done.and_then(|()| out.flush().map_err(output)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match done.and_then(|good| out.flush().map(|()| good).map_err(output)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILURE),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "error: {error}");

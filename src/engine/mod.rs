@@ -15,6 +15,8 @@ mod checkpoint;
 mod collection;
 mod commit;
 mod damage;
+mod diagnosis;
+mod doctor;
 mod draft;
 mod fields;
 mod filters;
@@ -42,11 +44,14 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
 mod write;
 
 pub use answer::{Explain, Hit, Include, Response};
 pub use collection::{Collection, Page};
+pub use diagnosis::{Diagnosis, Finding};
+pub use doctor::doctor;
 pub use search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats};
 pub use store::Store;

@@ -11,6 +11,8 @@
 mod bench;
 mod calls;
 mod concurrent;
+#[cfg(feature = "server")]
+mod doctor;
 mod durable;
 mod features;
 mod heal;
