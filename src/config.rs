@@ -210,6 +210,9 @@ pub struct Options {
     /// Bytes that opening verifies at most; what is beyond is verified when it is first used, or in the background.
     /// Default: 16 MiB.
     pub verify_open_bytes: u64,
+    /// Share of the blocks of a store that may be bad at opening, 0 to 1, before repair stops: then nothing is written off,
+    /// because files may come back. Fewer than three bad blocks are always repaired. Default: 0.2.
+    pub repair_share_max: f64,
     /// What tests make small, to see many of it. Default: nothing.
     #[cfg(test)]
     #[serde(skip)]
@@ -238,6 +241,7 @@ impl Default for Options {
             checkpoint_seconds: 300,
             disk_reserve_bytes: 256 << 20,
             verify_open_bytes: 16 << 20,
+            repair_share_max: 0.2,
             #[cfg(test)]
             tiny: None,
         }
@@ -267,7 +271,8 @@ impl Options {
         checkpoint_rows: usize,
         checkpoint_seconds: u64,
         disk_reserve_bytes: u64,
-        verify_open_bytes: u64
+        verify_open_bytes: u64,
+        repair_share_max: f64
     }
 
     /// Refuses what cannot work, with the reason.
@@ -285,6 +290,12 @@ impl Options {
             return Err(Error::invalid(format!(
                 "background_cpu is {}; it must be 0.01 to 1: it is a share of one core",
                 self.background_cpu
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.repair_share_max) {
+            return Err(Error::invalid(format!(
+                "repair_share_max is {}; it must be 0 to 1: it is a share of all blocks",
+                self.repair_share_max
             )));
         }
         Ok(())

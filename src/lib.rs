@@ -28,8 +28,8 @@ mod wal;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
 pub use engine::{
-    Ack, Bytes, Collection, Explain, Hit, Include, LogStats, Page, RangeSearch, Response, RowResult, Search,
-    SnapshotReport, Stats, Store, StoreStats, Token,
+    Ack, Bytes, Collection, Diagnosis, Explain, Finding, Hit, Include, LogStats, Page, RangeSearch, Response,
+    RowResult, Search, SnapshotReport, Stats, Store, StoreStats, Token, doctor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};

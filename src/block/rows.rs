@@ -12,6 +12,7 @@ use crate::disk::{Bug, Disk, Mapping, Named, Rows, SectionsFile, SectionsWriter,
 use crate::error::Result;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const KIND: Kind = Kind { magic: ROWS_MAGIC, version: ROWS_VERSION, sections: ROWS_SECTIONS };
 
@@ -125,6 +126,12 @@ impl RowsFile {
         let at = file.section(VECTORS).start;
         let vectors = Arc::new(Rows::mapped(Arc::clone(file.map()), at, dim, rows)?);
         Ok(Self { head, dim, rows, file, vectors })
+    }
+
+    /// The same file, which raises `alarm` whenever it finds a piece bad.
+    pub(crate) fn with_alarm(mut self, alarm: Arc<AtomicBool>) -> Self {
+        self.file = self.file.with_alarm(alarm);
+        self
     }
 
     pub(crate) fn head(&self) -> RowsHead {

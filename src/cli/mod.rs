@@ -4,8 +4,10 @@
 //! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
 
 mod bench;
+mod doctor;
 mod progress;
 mod snapshot;
+mod verify;
 
 use crate::{Error, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -58,6 +60,10 @@ enum Command {
     /// Copy a store while it is whole, and make stores from copies
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    /// Look at a store's files without opening it, and say what is wrong
+    Doctor,
+    /// Open a store and check every byte of it
+    Verify(verify::Args),
 }
 
 /// Runs the command line `args`, the program's name first. Results go to `out`, messages to `err`; a progress bar is
@@ -81,11 +87,14 @@ where
         }
     };
     let done = match cli.command {
-        Command::Bench(command) => bench::run(command, &cli.global, out),
-        Command::Snapshot(command) => snapshot::run(command, &cli.global, out),
+        Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
+        Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
+        Command::Doctor => doctor::run(&cli.global, out),
+        Command::Verify(args) => verify::run(&args, &cli.global, out),
     };
-    match done.and_then(|()| out.flush().map_err(output)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match done.and_then(|good| out.flush().map(|()| good).map_err(output)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILURE),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "error: {error}");

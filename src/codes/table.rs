@@ -102,6 +102,29 @@ impl CodeTable {
         Ok(Some((block.codes.copied()?, terms)))
     }
 
+    /// The same table with the codes of block `block` made again from its vectors.
+    pub(crate) fn with_remade_block<'v>(
+        &self,
+        block: usize,
+        vectors: impl ExactSizeIterator<Item = Option<&'v [f32]>>,
+    ) -> Result<Self> {
+        let fresh = Self { blocks: Vec::new(), ..self.clone() }.with_block(vectors.len())?;
+        let mut work = Vec::new();
+        for vector in vectors {
+            fresh.push(BlockId(0), vector, &mut work)?;
+        }
+        let mut table = self.clone();
+        let place = table.blocks.get_mut(block).ok_or_else(|| unfit("it is not there"))?;
+        *place = fresh.blocks.into_iter().next().ok_or_else(|| unfit("it is not there"))?;
+        Ok(table)
+    }
+
+    /// Whether both hold the same blocks, rows that came since among them.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.blocks.len() == other.blocks.len()
+            && self.blocks.iter().zip(&other.blocks).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     /// The same table with one more block that has no slots: one that was dropped.
     pub(crate) fn with_empty_block(&self) -> Result<Self> {
         self.with_block(0)

@@ -15,7 +15,7 @@ use super::{Bug, Disk, Map, Mapping, Named, damaged, fault, newer, planted};
 use crate::error::Result;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 /// A file of sections, in memory.
@@ -32,6 +32,8 @@ pub(crate) struct SectionsFile {
     /// One bit for each piece that was verified, by what came out. A piece is in neither until it was first touched.
     good: Vec<AtomicU64>,
     bad: Vec<AtomicU64>,
+    /// Raised when a piece is found bad.
+    alarm: Option<Arc<AtomicBool>>,
 }
 
 impl SectionsFile {
@@ -46,15 +48,31 @@ impl SectionsFile {
     ) -> Result<Self> {
         let map = Arc::new(disk.map(path, mapping).map_err(|e| fault("map", path, e))?);
         let mut file = Self::with_trailer(path, map)?;
-        if let Some(named) = named.filter(|named| **named != file.named) {
-            let what = format_args!(
-                "it has {} bytes and is not the file of {} that the manifest names",
-                file.named.len, named.len
-            );
-            return Err(damaged(path, file.named.len.saturating_sub(TRAILER_BYTES as u64), what));
-        }
+        file.expect(named)?;
         file.read_head(magic, version_max)?;
         Ok(file)
+    }
+
+    /// Opens a file of any kind for its checksums alone: its sections are not looked at.
+    pub(crate) fn examine(
+        disk: &dyn Disk,
+        path: &str,
+        mapping: Mapping,
+        named: Option<&Named>,
+    ) -> Result<Self> {
+        let map = Arc::new(disk.map(path, mapping).map_err(|e| fault("map", path, e))?);
+        let file = Self::with_trailer(path, map)?;
+        file.expect(named)?;
+        Ok(file)
+    }
+
+    fn expect(&self, named: Option<&Named>) -> Result<()> {
+        let Some(named) = named.filter(|named| **named != self.named) else { return Ok(()) };
+        let what = format_args!(
+            "it has {} bytes and is not the file of {} that the manifest names",
+            self.named.len, named.len
+        );
+        Err(damaged(&self.path, self.named.len.saturating_sub(TRAILER_BYTES as u64), what))
     }
 
     /// Everything that the end of the file says, verified.
@@ -94,6 +112,7 @@ impl SectionsFile {
             pieces,
             good: words(),
             bad: words(),
+            alarm: None,
             map,
         })
     }
@@ -143,6 +162,15 @@ impl SectionsFile {
         }
         (self.version, self.description, self.sections) = (version, description, ranges);
         Ok(())
+    }
+
+    /// The same file, which raises `alarm` whenever it finds a piece bad.
+    pub(crate) fn with_alarm(mut self, alarm: Arc<AtomicBool>) -> Self {
+        if !self.bad().is_empty() {
+            alarm.store(true, Ordering::Release);
+        }
+        self.alarm = Some(alarm);
+        self
     }
 
     /// Where it is, for messages.
@@ -253,6 +281,9 @@ impl SectionsFile {
         let set = if is_good { &self.good } else { &self.bad };
         if let Some(word) = set.get(piece / 64) {
             word.fetch_or(1 << (piece % 64), Ordering::Release);
+        }
+        if let Some(alarm) = self.alarm.as_ref().filter(|_| !is_good) {
+            alarm.store(true, Ordering::Release);
         }
         is_good
     }

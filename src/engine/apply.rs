@@ -90,6 +90,7 @@ impl Inner {
         view.seq = seq;
         self.dead.fetch_add(removed.len(), Ordering::Relaxed);
         self.view.store(Arc::new(view));
+        self.clear_missing(&removed);
         // Whoever takes a slot off the queue finds it in the view.
         self.unlinked.push(&ready);
         Ok(())

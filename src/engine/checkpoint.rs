@@ -16,6 +16,7 @@ use crate::ids::Seq;
 use crate::manifest::{
     self, AtSeq, CollectionEntry, FileEntry, Manifest, Name, Sets, collection_folder, write_sets,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How much is written.
@@ -30,9 +31,11 @@ pub(super) enum Scope {
 }
 
 /// A collection at one instant.
-struct Subject {
-    inner: Arc<Inner>,
-    view: Arc<View>,
+pub(super) struct Subject {
+    pub(super) inner: Arc<Inner>,
+    pub(super) view: Arc<View>,
+    /// Blocks whose codes need a file that is not the one that they have.
+    pub(super) remade: BTreeSet<u16>,
 }
 
 impl Shared {
@@ -43,6 +46,7 @@ impl Shared {
 
     pub(super) fn checkpoint(&self, scope: Scope, pace: &dyn Fn(usize)) -> Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
+        self.before_checkpoint(pace)?;
         self.checkpoint_of(home, &mut home.manifests.lock(), scope, pace)
     }
 
@@ -114,16 +118,34 @@ impl Shared {
             if let Some(entry) = manifest.collections.iter().find(|e| e.number == subject.inner.number) {
                 subject.inner.files.lock().dropped_saved = entry.dropped_blocks.len();
                 subject.inner.bring_in(&*home.disk, entry)?;
+                let mut files = subject.inner.files.lock();
+                files.remade.retain(|block| !subject.remade.contains(block));
+                files.has_bad_sets = false;
             }
         }
         Ok(())
+    }
+
+    /// Rows that go from one file to another are verified first: what is damaged must not get a checksum that holds.
+    fn before_checkpoint(&self, pace: &dyn Fn(usize)) -> Result<()> {
+        self.check_suspicion()?;
+        for inner in self.open_collections() {
+            let rows = &inner.view.load_full().tables.rows;
+            let growing = (0..rows.blocks()).filter(|block| rows.grows(*block));
+            growing.filter_map(|block| rows.file(block)).for_each(|file| drop(file.check_all(pace)));
+        }
+        self.repair()
     }
 
     /// All collections between two commits.
     fn instant(&self) -> (Mark, Vec<Subject>) {
         let collections = self.collections.read();
         self.line.between(|mark| {
-            let subject = |inner: &Arc<Inner>| Subject { inner: inner.clone(), view: inner.view.load_full() };
+            let subject = |inner: &Arc<Inner>| Subject {
+                inner: inner.clone(),
+                remade: inner.files.lock().remade.clone(),
+                view: inner.view.load_full(),
+            };
             (mark, collections.values().map(subject).collect())
         })
     }
@@ -140,10 +162,10 @@ impl Shared {
         scope: Scope,
         pace: &dyn Fn(usize),
     ) -> Result<CollectionEntry> {
-        let Subject { inner, view } = subject;
+        let Subject { inner, view, .. } = subject;
         let disk = &*home.disk;
         let folder = collection_folder(inner.number);
-        let mut is_new = seal::write_full_blocks(disk, inner, view, &mut entry, pace)?;
+        let mut is_new = seal::write_full_blocks(disk, subject, &mut entry, pace)?;
         let dropped = inner.files.lock().dropped.clone();
         entry.blocks.retain(|block| !dropped.contains(&block.block));
         if entry.head.as_ref().is_some_and(|head| dropped.contains(&head.block)) {
@@ -156,10 +178,11 @@ impl Shared {
             is_new |= seal::write_links(disk, inner, view, &mut entry, mark.seq, number, pace)?;
         }
         if scope == Scope::Whole {
-            is_new |= seal::write_head(disk, inner, view, &mut entry, mark.seq, number, pace)?;
+            is_new |= seal::write_head(disk, subject, &mut entry, mark.seq, number, pace)?;
         }
-        let missing: Vec<u32> = inner.files.lock().missing.iter().map(|slot| slot.0).collect();
-        if entry.sets.as_ref().is_none_or(|at| at.seq < view.seq) || entry.missing != missing {
+        let missing: Vec<u32> = inner.files.lock().missing.slots().map(|slot| slot.0).collect();
+        let is_bad = inner.files.lock().has_bad_sets;
+        if is_bad || entry.sets.as_ref().is_none_or(|at| at.seq < view.seq) || entry.missing != missing {
             let name = Name::Sets(number);
             let sets = Sets { live: view.live.clone(), ready: view.ready.clone() };
             let named = write_sets(disk, &format!("{folder}/{name}"), &sets)?;
@@ -208,7 +231,7 @@ impl Shared {
 /// The first seq whose rows no file holds.
 fn replay_from(next: &Manifest, subjects: &[Subject], mark: Mark) -> Seq {
     let mut from = Seq(mark.seq.0 + 1);
-    for Subject { inner, view } in subjects {
+    for Subject { inner, view, .. } in subjects {
         let Some(entry) = next.collections.iter().find(|entry| entry.number == inner.number) else {
             continue;
         };

@@ -6,7 +6,7 @@ use super::inner::Inner;
 use super::search::{RangeSearch, Search};
 use super::stats::Stats;
 use super::store::Alive;
-use super::view::View;
+use super::view::{View, is_whole};
 use super::write::{Ack, Token};
 use crate::config::{Metric, Schema};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +34,8 @@ pub struct Page {
     pub chunks: Vec<Chunk>,
     /// Where the next page starts; `None` after the last.
     pub next: Option<u32>,
+    /// Damaged rows could be missing from the page.
+    pub degraded: bool,
 }
 
 impl Collection {
@@ -115,22 +117,35 @@ impl Collection {
         Ok(self.get_many([id])?.pop().flatten())
     }
 
-    /// The chunks of these ids, in order; `None` where there is none.
+    /// The chunks of these ids, in order; `None` where there is none. An id whose chunk is damaged is an error of kind
+    /// [`ErrorKind::Corrupt`]: it would be wrong to say that it is not there.
     pub fn get_many<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<Vec<Option<Chunk>>> {
         self.ready()?;
-        let table = self.inner.ids();
-        // Loaded under the table's lock, under which views are published: it shows every slot that the table names.
-        let view = self.inner.view.load_full();
-        let find = |id: &str| table.get(&view.tables.rows, id).filter(|s| self.is_mine(&view, *s));
-        Ok(ids.into_iter().map(|id| find(id).and_then(|slot| chunk(&view, slot))).collect())
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let (view, slots) = {
+            let table = self.inner.ids();
+            // Loaded under the table's lock, under which views are published: it shows every slot that the table names.
+            let view = self.inner.view.load_full();
+            let slots: Vec<Option<Slot>> = ids.iter().map(|id| table.get(&view.tables.rows, id)).collect();
+            (view, slots)
+        };
+        let answer = |(id, slot): (&&str, Option<Slot>)| match slot {
+            Some(slot) if self.is_mine(&view, slot) => match self.chunk(&view, slot) {
+                None => Err(self.inner.unreadable(id, slot, "its row is damaged")),
+                chunk => Ok(chunk),
+            },
+            Some(_) => Ok(None),
+            None => self.inner.ensure_absent(id, self.tenant.as_deref()).map(|()| None),
+        };
+        ids.iter().zip(slots).map(answer).collect()
     }
 
-    /// The chunks of a document, in their order.
+    /// The chunks of a document, in their order. Damaged ones are not among them: see [`Stats::missing`].
     pub fn document(&self, document_id: &str) -> Result<Vec<Chunk>> {
         self.ready()?;
         let view = self.inner.view.load_full();
         let slots = self.inner.document_slots(&view, document_id, self.tenant.as_deref());
-        let mut chunks: Vec<Chunk> = slots.into_iter().filter_map(|slot| chunk(&view, slot)).collect();
+        let mut chunks: Vec<Chunk> = slots.into_iter().filter_map(|slot| self.chunk(&view, slot)).collect();
         chunks.sort_by_key(|c| c.chunk_index);
         Ok(chunks)
     }
@@ -145,11 +160,11 @@ impl Collection {
         let view = self.inner.view.load_full();
         let slots = self.live(&view, filter)?;
         let mut slots = slots.iter_from(Slot(cursor.unwrap_or(0)));
-        let chunks = slots.by_ref().take(limit).filter_map(|slot| chunk(&view, slot)).collect();
-        Ok(Page { chunks, next: slots.next().map(|s| s.0) })
+        let chunks = slots.by_ref().take(limit).filter_map(|slot| self.chunk(&view, slot)).collect();
+        Ok(Page { chunks, next: slots.next().map(|s| s.0), degraded: self.inner.is_degraded() })
     }
 
-    /// How many chunks match, exactly.
+    /// How many chunks match, exactly. Damaged ones do not count: see [`Stats::missing`].
     pub fn count(&self, filter: Option<&Filter>) -> Result<usize> {
         self.ready()?;
         let view = self.inner.view.load_full();
@@ -260,14 +275,18 @@ impl Collection {
         Ok(self.inner.of_tenant(live, self.tenant.as_deref()))
     }
 
+    /// The whole of a live row; `None` if any of it is damaged.
+    fn chunk(&self, view: &View, slot: Slot) -> Option<Chunk> {
+        if !is_whole(view, slot) {
+            self.inner.damage.suspect(slot);
+            return None;
+        }
+        let row = view.tables.rows.get(slot)?;
+        let vector = view.tables.vectors.get(slot).filter(|_| view.ready.contains(slot));
+        Some(row.to_chunk(vector.map(<[f32]>::to_vec)))
+    }
+
     fn is_mine(&self, view: &View, slot: Slot) -> bool {
         self.tenant.is_none() || view.tables.rows.tenant(slot) == self.tenant.as_deref()
     }
-}
-
-fn chunk(view: &View, slot: Slot) -> Option<Chunk> {
-    let row = view.tables.rows.get(slot)?;
-    let vector =
-        if view.ready.contains(slot) { view.tables.vectors.get(slot).map(<[f32]>::to_vec) } else { None };
-    Some(row.to_chunk(vector))
 }

@@ -205,7 +205,7 @@ impl Draft {
         clock.catch_up();
         let block_slots = self.collection.block_slots();
         for (at, row) in rows {
-            let held = self.find(&row.id);
+            let held = self.find(&row.id, tenant);
             let of_row = row.payload.as_ref().and_then(|p| p.tenant.clone());
             if let Some(held) = held {
                 // A tenant's handle never replaces a row of another tenant.
@@ -243,7 +243,7 @@ impl Draft {
             Pick::Ids(ids) => {
                 let mut slots = Vec::with_capacity(ids.len());
                 for id in ids {
-                    if let Some(held) = self.find(&id)
+                    if let Some(held) = self.find(&id, tenant)
                         && (tenant.is_none() || held.tenant.as_deref() == tenant)
                     {
                         slots.push(held.slot);
@@ -264,13 +264,21 @@ impl Draft {
         slots
     }
 
-    /// Where the id is, after all that the group has staged.
-    fn find(&self, id: &str) -> Option<Moved> {
+    /// Where the id is, or was before its row was damaged, after all that the group has staged. A damaged row of nobody
+    /// knows whom is not there for a tenant.
+    fn find(&self, id: &str, tenant: Option<&str>) -> Option<Moved> {
         if let Some(moved) = self.moved.get(id) {
             return moved.clone();
         }
         let rows = &self.view.tables.rows;
-        let slot = self.collection.ids().get(rows, id)?;
-        Some(Moved { slot, tenant: rows.tenant(slot).map(Arc::from) })
+        let found = self.collection.ids().get(rows, id);
+        if let Some(slot) = found {
+            return Some(Moved { slot, tenant: rows.tenant(slot).map(Arc::from) });
+        }
+        let (slot, of) = self.collection.find_missing(id)?;
+        match of {
+            None if tenant.is_some() => None,
+            of => Some(Moved { slot, tenant: of.flatten() }),
+        }
     }
 }

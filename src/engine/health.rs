@@ -13,6 +13,8 @@ pub(super) struct Health {
     pub(super) holes: Vec<Hole>,
     /// Damaged files, each with the reason.
     pub(super) damage: Vec<String>,
+    /// Why nothing is repaired.
+    pub(super) suspicion: Option<String>,
     /// The last failure of each background job.
     pub(super) failures: Vec<(&'static str, String)>,
 }

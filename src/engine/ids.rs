@@ -8,6 +8,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Parts of the table. One that is full grows alone, so no write pays for all: a million ids in one table took a tenth of a
 /// second to move.
 const PARTS: usize = 64;
+/// Stands in a file for the hash of an id that nobody could read when the file was written.
+pub(super) const UNKNOWN: u64 = 0;
 
 pub(super) struct IdTable {
     parts: Box<[HashTable<Slot>]>,
@@ -23,6 +25,11 @@ impl IdTable {
     pub(super) fn get(&self, rows: &RowTable, id: &str) -> Option<Slot> {
         let hash = hash(self.seed, id);
         self.parts[part_of(hash)].find(hash, |s| rows.id(*s) == id).copied()
+    }
+
+    /// The slot whose id has this hash.
+    pub(super) fn find_hash(&self, rows: &RowTable, hash: u64) -> Option<Slot> {
+        self.parts[part_of(hash)].find(hash, |s| hash_of(rows, self.seed, *s) == hash).copied()
     }
 
     /// Room for `ids` more, so that none moves another.

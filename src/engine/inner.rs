@@ -4,9 +4,11 @@
 //! small ones are never held across a call to the graph, nor across a sync.
 
 use super::commit::Line;
+use super::damage::Damage;
 use super::filters::FilterCache;
 use super::keeper::Bell;
 use super::link::Unlinked;
+use super::missing::Missing;
 use super::names::Names;
 use super::replay::Described;
 use super::restore::block_slots;
@@ -59,6 +61,7 @@ pub(super) struct Inner {
     pub(super) trained_at: AtomicUsize,
     pub(super) filters: FilterCache,
     pub(super) files: Mutex<Files>,
+    pub(super) damage: Damage,
     /// Wakes who does the background work; nobody does in a store in memory.
     pub(super) background: Option<Arc<Bell>>,
     scratches: ArrayQueue<Box<Scratch>>,
@@ -73,6 +76,8 @@ pub(super) struct Parts {
     pub(super) view: View,
     pub(super) graph: Box<dyn Graph>,
     pub(super) files: Files,
+    /// Raised by the files of rows.
+    pub(super) alarm: Arc<AtomicBool>,
 }
 
 /// What a checkpoint needs to know beside the view.
@@ -80,8 +85,14 @@ pub(super) struct Parts {
 pub(super) struct Files {
     /// The first commit that put a row into each block that no file holds.
     pub(super) block_seqs: BTreeMap<u16, Seq>,
-    /// Slots whose rows are damaged.
-    pub(super) missing: Vec<Slot>,
+    /// Rows that are damaged.
+    pub(super) missing: Missing,
+    /// Files of rows that cannot be used at all, until a copy stands in the quarantine.
+    pub(super) unusable: Vec<String>,
+    /// Blocks whose codes were made again: what their file holds is not to be used.
+    pub(super) remade: BTreeSet<u16>,
+    /// The file of sets is bad: the next checkpoint writes another, whether anything has changed or not.
+    pub(super) has_bad_sets: bool,
     /// Which codec made the codes: one more each time that it is trained anew.
     pub(super) codec: u32,
     /// [`Inner::link_steps`] when links were last saved; `None` if no file holds them.
@@ -131,13 +142,14 @@ impl Inner {
             linked: SlotBits::default(),
         };
         let graph = graph_of(&schema)?;
-        let files = Files::default();
-        Ok(Self::of(Parts { number, name: name.into(), schema, id_seed, view, graph, files }, options, line))
+        let (files, alarm) = Default::default();
+        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm };
+        Ok(Self::of(parts, options, line))
     }
 
     /// A collection with rows that are there already.
     pub(super) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
-        let Parts { number, name, schema, id_seed, view, graph, files } = parts;
+        let Parts { number, name, schema, id_seed, view, graph, files, alarm } = parts;
         let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
@@ -148,6 +160,7 @@ impl Inner {
             unlinked: Unlinked::of(&view.tail),
             // Codes that no file holds were made untrained.
             trained_at: AtomicUsize::new(if files.codec > 0 { view.ready.len() } else { 0 }),
+            damage: Damage::new(alarm, !files.missing.is_empty()),
             files: Mutex::new(files),
             id_seed,
             schema,

@@ -123,6 +123,14 @@ impl Work {
         if Instant::now() < self.not_before {
             return false;
         }
+        if self.shared.needs_repair() {
+            let done = self.shared.repair();
+            if done.is_err() {
+                self.not_before = Instant::now() + RETRY;
+            }
+            self.shared.note("repair", done);
+            return true;
+        }
         let job = self.next_checkpoint();
         if let Some(scope) = job {
             let started = Instant::now();

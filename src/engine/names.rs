@@ -1,6 +1,7 @@
 //! What finds rows by name: ids, documents, tenants. Made from the rows when it is first needed, so that opening a store does
 //! not wait for it.
 
+use super::damage::Damage;
 use super::ids::IdTable;
 use super::inner::Inner;
 use super::view::View;
@@ -56,16 +57,19 @@ impl Inner {
     pub(super) fn make_names(&self) {
         self.names.made.call_once(|| {
             let view = self.view.load_full();
-            fill(&view, &mut self.names.ids.write(), &mut self.names.members.write());
+            fill(&view, &self.damage, &mut self.names.ids.write(), &mut self.names.members.write());
         });
     }
 }
 
-fn fill(view: &View, ids: &mut IdTable, members: &mut Members) {
+fn fill(view: &View, damage: &Damage, ids: &mut IdTable, members: &mut Members) {
     let rows = &view.tables.rows;
     ids.reserve(rows, view.live.len());
     for slot in view.live.iter() {
-        let Some(row) = rows.get(slot) else { continue };
+        let Some(row) = rows.get(slot) else {
+            damage.suspect(slot);
+            continue;
+        };
         ids.add(rows, slot);
         members.add(slot, row.document, row.tenant);
     }

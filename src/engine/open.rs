@@ -13,7 +13,7 @@ use super::restore::{self, Restored};
 use super::store::Shared;
 use crate::config::Options;
 use crate::disk::{Disk, fault};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{Seq, Ver};
 use crate::manifest::{Hole, WAL};
 use crate::wal::{self, Commit, Kind, Scan};
@@ -25,25 +25,36 @@ type Tail = Vec<(Seq, Kind, Vec<u8>)>;
 
 pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>>) -> Result<Shared> {
     let home = Home::take(disk.clone())?;
-    let manifest = home.manifests.lock()[0].clone();
+    let (manifest, before) = {
+        let manifests = home.manifests.lock();
+        (manifests[0].clone(), manifests[1..].to_vec())
+    };
     let ident = home.ident;
     disk.make_dir(WAL).and_then(|()| disk.sync_dir("")).map_err(|e| fault("make", WAL, e))?;
     let newest = wal::newest(&*disk)?;
 
+    let bytes = manifest.collections.iter().flat_map(|entry| entry.files()).map(|file| file.len);
+    let verify = bytes.fold(0, u64::saturating_add) <= options.verify_open_bytes;
     let restored: Vec<Restored> = manifest
         .collections
         .iter()
-        .map(|entry| restore::restore(&*disk, entry, &options))
+        .map(|entry| restore::restore(&*disk, entry, &before, &options, verify))
         .collect::<Result<_>>()?;
+    let blocks = restored.iter().map(|r| r.blocks).sum();
+    let bad_blocks = restored.iter().map(|r| r.bad_blocks).sum();
+    let fallback = fallback(&restored);
+    let from = fallback.as_ref().map_or(manifest.replay_from, |(since, _)| manifest.replay_from.min(*since));
     let mut replay = Replay::new(restored, &manifest, &options);
     let mut tail: Tail = Vec::new();
-    let scan =
-        wal::scan(&*disk, ident.store, manifest.replay_from, manifest.seq, &mut |seq, kind, payload| {
-            if newest.is_some_and(|(first, _)| seq >= first) {
-                tail.push((seq, kind, payload.to_vec()));
-            }
-            replay.redo(seq, kind, payload)
-        })?;
+    let scan = wal::scan(&*disk, ident.store, from, manifest.seq, &mut |seq, kind, payload| {
+        if newest.is_some_and(|(first, _)| seq >= first) {
+            tail.push((seq, kind, payload.to_vec()));
+        }
+        replay.redo(seq, kind, payload)
+    })?;
+    if let Some((_, why)) = fallback.filter(|_| !scan.holes.is_empty()) {
+        return Err(why);
+    }
     let last = Seq(scan.last.0.max(manifest.seq.0));
     let ver = replay.ver.max(Ver(i64::try_from(manifest.ver).unwrap_or(i64::MAX)));
     let log = begin_log(&disk, &scan, &tail, last, ident.store, newest, &options)?;
@@ -55,6 +66,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
     shared.next_collection.store(next_collection, Ordering::Relaxed);
     *shared.collections.write() = collections;
     shared.note_damage(&manifest.holes, &scan);
+    shared.judge(blocks, bad_blocks);
     Ok(shared)
 }
 
@@ -88,16 +100,27 @@ fn begin_log(
     Log::open(disk.clone(), start, options)
 }
 
+/// The first commit that the log must hold because sets are older than their manifest, and what is said if it does not.
+fn fallback(restored: &[Restored]) -> Option<(Seq, Error)> {
+    let old = restored.iter().filter_map(|r| Some((Seq(r.sets_seq.0 + 1), r.bad_sets.as_ref()?.again())));
+    old.min_by_key(|(since, _)| *since)
+}
+
 /// Whether the commit before `seq` is in the tail too.
 fn follows(tail: &Tail, seq: Seq) -> bool {
     seq.0 > 0 && tail.binary_search_by_key(&Seq(seq.0 - 1), |(s, ..)| *s).is_ok()
 }
 
 impl Shared {
-    /// Remembers what the log has lost, those of its holes that were `known` before among it.
+    /// Remembers what the log has lost, those of its holes that were `known` before among it: every answer says so until it
+    /// is made good.
     fn note_damage(&self, known: &[Hole], scan: &Scan) {
         let found = scan.holes.iter().map(|&(first, last)| Hole { first, last });
-        self.health.lock().holes = merged(known.iter().copied().chain(found).collect());
+        let holes = merged(known.iter().copied().chain(found).collect());
+        if !holes.is_empty() {
+            self.open_collections().iter().for_each(|inner| inner.damage.set_holes());
+        }
+        self.health.lock().holes = holes;
         let damage = scan.damage.iter().map(|d| format!("wal/{} at offset {}: {}", d.file, d.offset, d.why));
         self.health.lock().damage.extend(damage);
     }

@@ -8,6 +8,7 @@ use super::draft::{Change, Order};
 use super::inner::Inner;
 use super::view::{Tables, View};
 use crate::ids::{BlockId, Slot};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -42,7 +43,7 @@ impl Inner {
     /// Stores some live rows of the sparsest block again; false if no block is worth it. The caller holds the chores.
     pub(super) fn move_step(self: &Arc<Self>, rows: usize) -> bool {
         let view = self.view.load_full();
-        let Some(block) = sparsest(fills(&view)) else { return false };
+        let Some(block) = sparsest(self.fills(&view)) else { return false };
         let live = view.live.iter_from(Slot::new(block, 0)).take_while(|slot| slot.block() == block);
         let change = Change::Move(live.take(rows.min(MOVE_ROWS)).collect());
         // On a full disk, say, nothing moves: it is tried again later.
@@ -55,16 +56,33 @@ impl Inner {
     /// Whether lists name slots of a block whose rows are all gone.
     pub(super) fn has_empty_block_to_heal(&self) -> bool {
         let view = self.view.load();
-        empty_blocks(&view).any(|block| view.linked.count_in(block) > 0)
+        self.empty_blocks(&view).any(|block| view.linked.count_in(block) > 0)
     }
 
     /// Drops every block whose rows are gone and that no list names; false if there is none. The caller holds the chores.
     pub(super) fn drop_empty_blocks(&self) -> bool {
         let view = self.view.load_full();
         let blocks: Vec<BlockId> =
-            empty_blocks(&view).filter(|block| view.linked.count_in(*block) == 0).collect();
+            self.empty_blocks(&view).filter(|block| view.linked.count_in(*block) == 0).collect();
         blocks.iter().for_each(|block| self.drop_block(*block));
         !blocks.is_empty()
+    }
+
+    /// Blocks whose rows are all gone.
+    fn empty_blocks<'v>(&self, view: &'v View) -> impl Iterator<Item = BlockId> + 'v {
+        self.fills(view).filter(|fill| fill.live == 0 && fill.rows > 0).map(|fill| fill.block)
+    }
+
+    /// Blocks that take no more rows. One with damaged rows stays: it is the evidence, and they may come back.
+    fn fills<'v>(&self, view: &'v View) -> impl Iterator<Item = Fill> + 'v {
+        let damaged: BTreeSet<BlockId> = self.files.lock().missing.slots().map(Slot::block).collect();
+        let vectors = &view.tables.vectors;
+        let whole = (0..vectors.next_slot().block().0).map(BlockId);
+        whole.filter(move |block| !damaged.contains(block)).map(|block| Fill {
+            block,
+            rows: vectors.rows_in(block.index()),
+            live: view.live.count_in(block),
+        })
     }
 
     /// Keeps tables that were replaced until no search looks at them: freeing a block takes longer than a search may.
@@ -100,7 +118,6 @@ impl Inner {
         let mut files = self.files.lock();
         files.dropped.insert(block.0);
         files.block_seqs.remove(&block.0);
-        files.missing.retain(|slot| slot.block() != block);
         self.link_steps.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -116,21 +133,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// Blocks whose rows are all gone.
-fn empty_blocks(view: &View) -> impl Iterator<Item = BlockId> + '_ {
-    fills(view).filter(|fill| fill.live == 0 && fill.rows > 0).map(|fill| fill.block)
-}
-
-/// Blocks that take no more rows.
-fn fills(view: &View) -> impl Iterator<Item = Fill> + '_ {
-    let vectors = &view.tables.vectors;
-    (0..vectors.next_slot().block().0).map(BlockId).map(|block| Fill {
-        block,
-        rows: vectors.rows_in(block.index()),
-        live: view.live.count_in(block),
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::draft::NewRow;
 use super::inner::{Files, Inner, Parts};
+use super::missing::{Missing, Trace};
 use super::restore::{Restored, block_slots, restore_graph};
 use super::store::{Shared, check_name};
 use super::view::View;
@@ -15,7 +16,7 @@ use crate::ids::{Seq, Slot, Ver};
 use crate::manifest::Manifest;
 use crate::wal::{Kind, RowsCommit};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -178,13 +179,19 @@ impl Redone {
 
     fn finish(self, shared: &Shared, disk: &dyn Disk, seq: Seq) -> Result<Inner> {
         let Restored { entry, tables, sets, codec, mut damage, lost, .. } = self.restored;
+        let (unusable, remade, alarm) = (self.restored.unusable, self.restored.remade, self.restored.alarm);
+        let has_bad_sets = self.restored.bad_sets.is_some();
         let live = sets.live.with(&self.added, &self.removed);
         let ready = sets.ready.with(&self.with_vector, &self.removed);
-        // Known to be gone, found to be gone, or named by a set and held by no file and no record.
-        let gone = entry.missing.iter().copied().map(Slot).chain(lost);
+        // Known to be gone, but for what was written or deleted since.
+        let removed: HashSet<Slot> = self.removed.iter().copied().collect();
+        let known: Vec<Slot> =
+            entry.missing.iter().copied().map(Slot).filter(|slot| !removed.contains(slot)).collect();
+        // Found to be gone, or named by a set and held by no file and no record.
         let unheld = live.iter().filter(|slot| !tables.vectors.is_written(*slot));
-        let missing: Vec<Slot> = gone.chain(unheld).filter(|slot| live.contains(*slot)).collect();
-        let (live, ready) = (live.with(&[], &missing), ready.with(&[], &missing));
+        let found: Vec<Slot> = lost.into_iter().chain(unheld).filter(|slot| live.contains(*slot)).collect();
+        let (live, ready) = (live.with(&[], &known), ready.with(&[], &known));
+        let (live, ready) = (live.with(&[], &found), ready.with(&[], &found));
         let (graph, linked) = restore_graph(disk, &entry, &shared.options, &tables, &mut damage)?;
         let tail: Arc<[Slot]> = ready.iter().filter(|slot| !linked.contains(*slot)).collect();
         let was_cut = !tail.is_empty();
@@ -192,6 +199,11 @@ impl Redone {
         let dropped: BTreeSet<u16> = entry.dropped_blocks.iter().copied().collect();
         let dropped_saved = dropped.len();
         let view = View { seq, tables: Arc::new(tables), live, ready, tail, linked };
+        let mut missing = Missing::default();
+        let trace = |slot| Trace::of(&view, shared.id_seed, slot);
+        known.iter().for_each(|slot| missing.insert(*slot, trace(*slot)));
+        missing.told(&known);
+        found.iter().for_each(|slot| missing.insert(*slot, trace(*slot)));
         let parts = Parts {
             number: entry.number,
             name: self.name.into(),
@@ -199,9 +211,20 @@ impl Redone {
             id_seed: shared.id_seed,
             view,
             graph,
-            files: Files { block_seqs: self.block_seqs, missing, codec, links_saved, dropped, dropped_saved },
+            files: Files {
+                block_seqs: self.block_seqs,
+                missing,
+                unusable,
+                remade,
+                has_bad_sets,
+                codec,
+                links_saved,
+                dropped,
+                dropped_saved,
+            },
+            alarm,
         };
-        shared.health.lock().damage.extend(damage);
+        damage.into_iter().for_each(|what| shared.note_damaged(what));
         let inner = Inner::of(parts, shared.options.clone(), shared.line.clone());
         if was_cut {
             // Links that were saved beside writers may have lost a few slots.

@@ -70,6 +70,11 @@ impl RowTable {
         self.blocks.get(block)?.file.as_ref()
     }
 
+    /// Whether rows come after those of the block's file.
+    pub(super) fn grows(&self, block: usize) -> bool {
+        self.blocks.get(block).is_some_and(|b| !b.segments.is_empty())
+    }
+
     pub(super) fn blocks(&self) -> usize {
         self.blocks.len()
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a block that takes no more rows never changes, so its file can be written while everything goes on.
 
+use super::checkpoint::Subject;
 use super::fields::FieldBlock;
 use super::ids;
 use super::inner::Inner;
@@ -34,18 +35,22 @@ impl RowSource for Source<'_> {
     }
 
     fn id_hash(&self, row: usize) -> u64 {
-        ids::hash(self.id_seed, self.view.tables.rows.id(Slot::new(self.block, row as u16)))
+        let slot = Slot::new(self.block, row as u16);
+        let rows = &self.view.tables.rows;
+        // A damaged row of the growing block goes from file to file until its block is given back.
+        let known = rows.id_hash(slot).or_else(|| Some(ids::hash(self.id_seed, rows.get(slot)?.id)));
+        known.unwrap_or(ids::UNKNOWN)
     }
 }
 
 /// Writes every full block that has no file, and codes that another codec made. Says whether there was any.
 pub(super) fn write_full_blocks(
     disk: &dyn Disk,
-    inner: &Inner,
-    view: &View,
+    subject: &Subject,
     entry: &mut CollectionEntry,
     pace: &dyn Fn(usize),
 ) -> Result<bool> {
+    let Subject { inner, view, remade } = subject;
     let vectors = &view.tables.vectors;
     let codec = inner.files.lock().codec;
     let mut is_new = false;
@@ -57,15 +62,16 @@ pub(super) fn write_full_blocks(
         let writer = Writer { disk, inner, view, block, rows, codec, pace };
         match entry.blocks.binary_search_by_key(&block.0, |b| b.block) {
             Ok(at) => {
-                let name = Name::Codes(block, codec);
-                if entry.blocks[at].codes.as_ref().is_none_or(|file| file.name != name.to_string()) {
-                    entry.blocks[at].codes = Some(writer.codes(name)?);
+                let held = entry.blocks[at].codes.as_ref().and_then(codes_number);
+                let next = next_codes(held, codec, remade.contains(&block.0));
+                if let Some(number) = next {
+                    entry.blocks[at].codes = Some(writer.codes(Name::Codes(block, number))?);
                     is_new = true;
                 }
             }
             Err(at) => {
                 let file = writer.rows(Name::Rows(block))?;
-                let codes = Some(writer.codes(Name::Codes(block, codec))?);
+                let codes = Some(writer.codes(Name::Codes(block, codec << TRY_BITS))?);
                 entry.blocks.insert(at, BlockEntry { block: block.0, rows: rows as u32, file, codes });
                 is_new = true;
             }
@@ -80,13 +86,13 @@ pub(super) fn write_full_blocks(
 /// Writes the block that grows, if it has rows that its last file has not. Says whether it did.
 pub(super) fn write_head(
     disk: &dyn Disk,
-    inner: &Inner,
-    view: &View,
+    subject: &Subject,
     entry: &mut CollectionEntry,
     seq: Seq,
     number: u64,
     pace: &dyn Fn(usize),
 ) -> Result<bool> {
+    let Subject { inner, view, remade } = subject;
     let vectors = &view.tables.vectors;
     let block = vectors.next_slot().block();
     let rows = vectors.rows_in(block.index());
@@ -94,7 +100,10 @@ pub(super) fn write_head(
     if rows == 0 {
         return Ok(false);
     }
-    if let Some(head) = entry.head.as_mut().filter(|h| h.block == block.0 && h.rows as usize == rows) {
+    let is_held = |head: &&mut HeadEntry| {
+        head.block == block.0 && head.rows as usize == rows && !remade.contains(&block.0)
+    };
+    if let Some(head) = entry.head.as_mut().filter(is_held) {
         head.seq = seq;
         return Ok(false);
     }
@@ -130,6 +139,28 @@ pub(super) fn write_links(
     entry.links = Some(AtSeq { seq, file: FileEntry::new(name, named) });
     inner.files.lock().links_saved = Some(steps);
     Ok(true)
+}
+
+/// The low bits of the number in the name of a file of codes say which try it is: a file that was found bad keeps its name,
+/// and what was made again gets another. The bits above are the codec's generation.
+pub(super) const TRY_BITS: u32 = 8;
+
+/// The number of the next file of codes of a block that has the file of number `held`; `None` if that one will do.
+fn next_codes(held: Option<u32>, codec: u32, is_bad: bool) -> Option<u32> {
+    match held {
+        Some(number) if number >> TRY_BITS == codec => {
+            let next = (number + 1) & ((1 << TRY_BITS) - 1);
+            is_bad.then_some(codec << TRY_BITS | next)
+        }
+        _ => Some(codec << TRY_BITS),
+    }
+}
+
+fn codes_number(file: &FileEntry) -> Option<u32> {
+    match Name::parse(&file.name) {
+        Some(Name::Codes(_, number)) => Some(number),
+        _ => None,
+    }
 }
 
 struct Writer<'a> {
@@ -179,7 +210,8 @@ impl Inner {
             }
             let path = entry.path(&block.file);
             let named = block.file.named();
-            let file = Arc::new(RowsFile::open(disk, &path, mapping(self.options.io), Some(&named))?);
+            let file = RowsFile::open(disk, &path, mapping(self.options.io), Some(&named))?;
+            let file = Arc::new(file.with_alarm(self.damage.alarm.clone()));
             let fields = Arc::new(FieldBlock::of_file(file.rows(), true));
             drop(fields.read(&view.tables.rows, BlockId(block.block)));
             let _writer = self.writer.lock();

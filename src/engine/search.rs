@@ -245,13 +245,20 @@ impl<'a> RangeSearch<'a> {
 
 fn answer(collection: &Collection, view: &View, ranking: Ranking, include: Include) -> Response {
     let metric = collection.inner().schema.metric;
+    let inner = collection.inner();
     let hits = ranking
         .hits
         .iter()
-        .filter_map(|&(distance, slot)| hit(view, metric, distance, slot, include))
+        .filter_map(|&(distance, slot)| {
+            let hit = hit(view, metric, distance, slot, include);
+            if hit.is_none() {
+                inner.damage.suspect(slot);
+            }
+            hit
+        })
         .collect();
     let as_of = Token { incarnation: 0, seq: view.seq };
-    Response { hits, as_of, exact: ranking.exact, degraded: false, explain: ranking.explain }
+    Response { hits, as_of, exact: ranking.exact, degraded: inner.is_degraded(), explain: ranking.explain }
 }
 
 fn hit(view: &View, metric: Metric, distance: f32, slot: Slot, include: Include) -> Option<Hit> {

@@ -17,6 +17,9 @@ pub struct Stats {
     pub tail: usize,
     /// Deleted and replaced rows that the graph may still walk over.
     pub dead: usize,
+    /// Chunks that exist and cannot be read: damaged, and not written again since. While there are any, answers say that they
+    /// are degraded.
+    pub missing: usize,
     /// Documents that have, or had, a chunk.
     pub documents: usize,
     /// Tenants that have, or had, a chunk.
@@ -150,6 +153,7 @@ impl Stats {
             pending: view.live.len() - view.ready.len(),
             tail: view.tail.len(),
             dead,
+            missing: inner.files.lock().missing.len(),
             documents: members.documents.len(),
             tenants: members.tenants.len(),
             bytes,

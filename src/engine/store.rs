@@ -8,6 +8,7 @@ use super::home::Home;
 use super::inner::Inner;
 use super::keeper::{Bell, Keeper};
 use super::open;
+use super::repair::Refetcher;
 use super::stats::StoreStats;
 use super::write::Token;
 use crate::config::{Options, Schema};
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     /// Wakes the background thread, if there is one.
     pub(super) bell: Option<Arc<Bell>>,
     pub(super) health: Mutex<Health>,
+    pub(super) refetch: Refetcher,
     pub(super) id_seed: u64,
 }
 
@@ -241,6 +243,7 @@ impl Shared {
             home,
             bell,
             health: Mutex::default(),
+            refetch: Refetcher::default(),
             id_seed,
         }
     }

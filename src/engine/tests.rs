@@ -1,9 +1,12 @@
 //! Scenarios of the engine that need its inside.
 
+mod bed;
 mod check;
 mod crash;
 mod faults;
 mod full;
+mod hostile;
 mod model;
 mod nested;
 mod reclaim;
+mod repair;

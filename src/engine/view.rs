@@ -75,6 +75,12 @@ fn misplaced(expected: Slot, got: Slot) -> Error {
     Error::new(ErrorKind::Internal, what)
 }
 
+/// Whether all of a row can be read.
+pub(super) fn is_whole(view: &View, slot: Slot) -> bool {
+    let has_vector = || !view.ready.contains(slot) || view.tables.vectors.get(slot).is_some();
+    view.tables.rows.get(slot).is_some() && has_vector()
+}
+
 #[derive(Clone)]
 pub(super) struct View {
     pub(super) seq: Seq,

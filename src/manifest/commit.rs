@@ -86,14 +86,15 @@ pub(crate) fn commit(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
 }
 
 /// Numbers of all manifests, valid or not, ascending.
-pub(super) fn numbers(disk: &dyn Disk) -> Result<Vec<u64>> {
+pub(crate) fn numbers(disk: &dyn Disk) -> Result<Vec<u64>> {
     let names = disk.list("").map_err(|e| fault("list", "the store's folder", e))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| manifest_number(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-fn read(disk: &dyn Disk, number: u64) -> Result<Manifest> {
+/// One manifest, checked.
+pub(crate) fn read(disk: &dyn Disk, number: u64) -> Result<Manifest> {
     let path = manifest_name(number);
     let (_, body) = read_envelope(disk, &path, MANIFEST_MAGIC, FORMAT, MANIFEST_BYTES_MAX)?;
     let manifest: Manifest =

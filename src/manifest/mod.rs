@@ -15,7 +15,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use commit::{KEPT, Latest, commit, kept, latest};
+pub(crate) use commit::{KEPT, Latest, commit, kept, latest, numbers, read};
 pub(crate) use format::FORMAT;
 pub(crate) use ident::Ident;
 pub(crate) use names::{

@@ -18,10 +18,13 @@ pub(crate) fn manifest_name(number: u64) -> String {
     format!("manifest-{number:016x}")
 }
 
+/// No store counts so far: a name beyond is none of ours, and never in the way of the next number.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
 /// The number of a manifest; `None` for any other name.
 pub(crate) fn manifest_number(name: &str) -> Option<u64> {
     let number = u64::from_str_radix(name.strip_prefix("manifest-")?, 16).ok()?;
-    (manifest_name(number) == name).then_some(number)
+    (number <= NUMBER_MAX && manifest_name(number) == name).then_some(number)
 }
 
 /// The folder of a collection. Names are reused after a drop; numbers are not.

@@ -66,12 +66,13 @@ fn file_name(first: Seq, number: u32) -> String {
     format!("{:016x}-{number:08x}.wal", first.0)
 }
 
-/// First seq and number; `None` for a name that is none of ours.
+/// First seq and number; `None` for a name that is none of ours: no store counts as far as the limits here.
 fn parse_name(name: &str) -> Option<(Seq, u32)> {
     let (first, number) = name.strip_suffix(".wal")?.split_once('-')?;
     let first = Seq(u64::from_str_radix(first, 16).ok()?);
     let number = u32::from_str_radix(number, 16).ok()?;
-    (file_name(first, number) == name).then_some((first, number))
+    let is_ours = first.0 <= i64::MAX as u64 && number <= i32::MAX as u32 && file_name(first, number) == name;
+    is_ours.then_some((first, number))
 }
 
 fn path(name: &str) -> String {

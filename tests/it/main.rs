@@ -13,6 +13,8 @@ mod calls;
 #[cfg(feature = "server")]
 mod cli_store;
 mod concurrent;
+#[cfg(feature = "server")]
+mod doctor;
 mod durable;
 mod features;
 mod heal;

@@ -1,0 +1,34 @@
+//! `nearfield verify`: opens a store and checks every byte; `--deep` asks every row for itself.
+
+use super::Global;
+use super::doctor::tell;
+use crate::{Error, ErrorKind, Options, Result, Store};
+use std::io::Write;
+use std::time::Duration;
+
+/// How long closing may link rows that wait.
+const CLOSE: Duration = Duration::from_secs(60);
+
+/// What to check.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Search every stored vector for itself, look every id up, check the graph
+    #[arg(long)]
+    deep: bool,
+}
+
+/// True if the store is healthy.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
+    let data = global.data();
+    // Opening would make a store where there is none.
+    if !data.join("IDENT").exists() {
+        let message = format!("there is no store in {}; name its folder with --data", data.display());
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    let store = Store::open(data, Options::default())?;
+    let diagnosis = store.verify(args.deep)?;
+    tell(&diagnosis, global.json, out)?;
+    // A store that is suspected takes no checkpoint: that is in the report already.
+    let closed = store.close(CLOSE);
+    if diagnosis.healthy { closed.map(|()| true) } else { Ok(false) }
+}
