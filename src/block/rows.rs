@@ -9,7 +9,7 @@ use super::format::{
 };
 use super::{Kind, expect_len, head_of, internal, put_floats, shape, write};
 use crate::disk::{Bug, Disk, Mapping, Named, Rows, SectionsFile, SectionsWriter, planted};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -126,6 +126,45 @@ impl RowsFile {
         let at = file.section(VECTORS).start;
         let vectors = Arc::new(Rows::mapped(Arc::clone(file.map()), at, dim, rows)?);
         Ok(Self { head, dim, rows, file, vectors })
+    }
+
+    /// The same for a file whose head is known: where its first piece is damaged, with the head in it, the other pieces still
+    /// say all that they held.
+    pub(crate) fn open_known(
+        disk: &dyn Disk,
+        path: &str,
+        mapping: Mapping,
+        named: &Named,
+        head: RowsHead,
+    ) -> Result<Self> {
+        match Self::open(disk, path, mapping, Some(named)) {
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                Self::without_head(disk, path, mapping, named, head).unwrap_or(Err(e))
+            }
+            opened => opened,
+        }
+    }
+
+    /// `None` if the damage is not that of the head.
+    fn without_head(
+        disk: &dyn Disk,
+        path: &str,
+        mapping: Mapping,
+        named: &Named,
+        head: RowsHead,
+    ) -> Option<Result<Self>> {
+        let file = SectionsFile::examine(disk, path, mapping, Some(named)).ok()?;
+        let (dim, rows) = shape(path, head.dim, head.rows).ok()?;
+        let vector_bytes = rows.checked_mul(dim)?.checked_mul(FLOAT_BYTES)?;
+        let description = serde_json::to_vec(&head).ok()?;
+        let file = file.with_layout(description.len(), &[vector_bytes, rows * INDEX_BYTES])?;
+        let at = file.section(VECTORS).start;
+        let vectors = Rows::mapped(Arc::clone(file.map()), at, dim, rows).ok()?;
+        let file = Self { head, dim, rows, file, vectors: Arc::new(vectors) };
+        // The sections are where they were written, or the first entry says otherwise.
+        let is_first =
+            |entry: &[u8]| entry.get(BODY_OFFSET..ID_HASH).is_some_and(|b| b.iter().all(|b| *b == 0));
+        file.index(0).is_none_or(is_first).then_some(Ok(file))
     }
 
     /// The same file, which raises `alarm` whenever it finds a piece bad.

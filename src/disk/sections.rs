@@ -66,6 +66,23 @@ impl SectionsFile {
         Ok(file)
     }
 
+    /// The same file, of which the head cannot be read, with its sections where they must stand: behind a description of so many
+    /// bytes, `lens` bytes each, the last up to the end. `None` if the head can be read, or there is no room for them.
+    pub(crate) fn with_layout(mut self, description_bytes: usize, lens: &[usize]) -> Option<Self> {
+        let head = description_at(lens.len() + 1)?.checked_add(description_bytes)?;
+        if self.check(0..head.min(self.table)) {
+            return None;
+        }
+        let mut start = head.checked_next_multiple_of(ALIGN)?;
+        for len in lens {
+            let end = start.checked_add(*len).filter(|end| *end <= self.table)?;
+            self.sections.push(start..end);
+            start = end.checked_next_multiple_of(ALIGN)?;
+        }
+        self.sections.push(start..self.table);
+        (start <= self.table).then_some(self)
+    }
+
     fn expect(&self, named: Option<&Named>) -> Result<()> {
         let Some(named) = named.filter(|named| **named != self.named) else { return Ok(()) };
         let what = format_args!(

@@ -96,13 +96,14 @@ impl Inner {
     fn find_damaged(&self, view: &View) -> Vec<Slot> {
         let rows = &view.tables.rows;
         let mut bad = std::mem::take(&mut *self.damage.suspects.lock());
-        bad.retain(|slot| !view::is_whole(view, *slot));
         for block in 0..rows.blocks() {
             let Some(file) = rows.file(block).filter(|file| !file.file().bad().is_empty()) else { continue };
             file.check_all(&|_| {});
             let slots = file.damaged_rows().into_iter();
             bad.extend(slots.map(|row| Slot::new(BlockId(block as u16), row)));
         }
+        // A row that waits for its vector loses nothing with the place of one.
+        bad.retain(|slot| !view::is_whole(view, *slot));
         bad.sort_unstable();
         bad.dedup();
         bad

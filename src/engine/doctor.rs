@@ -4,7 +4,7 @@
 //! open (then files may go while they are read: it says so); it shares the readers of the store, so what it finds sound opens.
 
 use super::diagnosis::{Diagnosis, Finding};
-use crate::block::{CodesFile, RowsFile};
+use crate::block::{CodesFile, RowsFile, RowsHead};
 use crate::disk::{Disk, Mapping, RealDisk, SectionsFile, TMP, fault};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BlockId, Slot};
@@ -169,9 +169,11 @@ impl Doctor<'_> {
         let path = entry.path(file);
         self.count(&path);
         let is_live = |row: u16| sets.is_none_or(|sets| sets.live.contains(Slot::new(BlockId(block), row)));
+        let is_ready = |row: u16| sets.is_none_or(|sets| sets.ready.contains(Slot::new(BlockId(block), row)));
         let known: HashSet<u32> = entry.missing.iter().copied().collect();
         let counts = |row: &u16| is_live(*row) && !known.contains(&Slot::new(BlockId(block), *row).0);
-        let opened = RowsFile::open(self.disk, &path, Mapping::Shared, Some(&file.named()));
+        let head = RowsHead { collection: entry.number, block, dim: entry.schema.dim as u32, rows };
+        let opened = RowsFile::open_known(self.disk, &path, Mapping::Shared, &file.named(), head);
         let read = match opened {
             Ok(read) => read,
             Err(e) => {
@@ -188,7 +190,9 @@ impl Doctor<'_> {
         };
         let senseless: Vec<u16> =
             (0..read.rows()).map(|row| row as u16).filter(|row| !is_readable(row)).collect();
-        lost.retain(counts);
+        let body = |row: &u16| read.body(usize::from(*row)).and_then(RowRef::parse);
+        // A row that waits for its vector loses nothing with the place of one.
+        lost.retain(|row| counts(row) && (is_ready(*row) || body(row).is_none()));
         if let Some(piece) = bad.first() {
             let id = |row: &u16| {
                 read.body(usize::from(*row)).and_then(RowRef::parse).map(|body| body.id.to_owned())

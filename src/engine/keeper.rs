@@ -5,10 +5,12 @@
 //! again later.
 
 use super::checkpoint::Scope;
+use super::scrub::Scrub;
 use super::store::Shared;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -20,6 +22,9 @@ const LINK_ROWS: usize = 64;
 const CARE_LISTS: usize = 32;
 /// How long the thread sleeps when there is nothing to do and nobody wakes it.
 const IDLE: Duration = Duration::from_millis(50);
+/// Work that is not worth a rest, and the longest rest.
+const WORK_MIN: Duration = Duration::from_micros(500);
+const REST_MAX: Duration = Duration::from_millis(100);
 /// How long a job that failed waits.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -90,13 +95,16 @@ struct Work {
     /// What was linked when links were last saved.
     saved_rows: usize,
     not_before: Instant,
+    /// What is left to be read once.
+    scrub: Option<Scrub>,
 }
 
 impl Work {
     fn new(shared: Arc<Shared>, bell: Arc<Bell>) -> Self {
         let now = Instant::now();
         let saved_rows = shared.linked_rows();
-        Self { shared, bell, flushed: now, checkpointed: now, saved_rows, not_before: now }
+        let scrub = Some(shared.begin_scrub());
+        Self { shared, bell, flushed: now, checkpointed: now, saved_rows, not_before: now, scrub }
     }
 
     fn run(mut self) {
@@ -133,12 +141,23 @@ impl Work {
         }
         let job = self.next_checkpoint();
         if let Some(scope) = job {
-            let started = Instant::now();
-            let done = self.shared.checkpoint(scope, &|_| self.pace(started));
+            let pacer = Pacer::new(self);
+            let done = self.shared.checkpoint(scope, &|_| pacer.rest());
             self.after_checkpoint(scope, done);
             return true;
         }
-        self.care()
+        self.care() || self.scrub()
+    }
+
+    /// One file that was not read since the store was opened.
+    fn scrub(&mut self) -> bool {
+        let Some(mut scrub) = self.scrub.take() else { return false };
+        let pacer = Pacer::new(self);
+        let done = self.shared.scrub_step(&mut scrub, &|_| pacer.rest());
+        let is_left = *done.as_ref().unwrap_or(&false);
+        self.shared.note("scrub", done.map(drop));
+        self.scrub = is_left.then_some(scrub);
+        is_left
     }
 
     /// Buffered commits to the disk, when they are old enough.
@@ -163,13 +182,13 @@ impl Work {
 
     /// The chores of every collection, a step each.
     fn care(&self) -> bool {
-        let started = Instant::now();
+        let pacer = Pacer::new(self);
         let mut is_busy = false;
         for inner in self.shared.open_collections() {
             is_busy |= inner.warm_step() || inner.care(CARE_LISTS);
         }
         if is_busy {
-            self.pace(started);
+            pacer.rest();
         }
         is_busy
     }
@@ -195,14 +214,28 @@ impl Work {
         }
         self.shared.note("checkpoint", done);
     }
+}
 
-    /// Sleeps off what was worked since `started`, so that the work takes its share of a core and no more.
-    fn pace(&self, started: Instant) {
-        if self.bell.is_ended() {
+/// Sleeps off what was worked, so that the work takes its share of a core and no more.
+struct Pacer<'a> {
+    share: f64,
+    bell: &'a Bell,
+    /// When the last rest was over.
+    since: Cell<Instant>,
+}
+
+impl<'a> Pacer<'a> {
+    fn new(work: &'a Work) -> Self {
+        Self { share: work.shared.options.background_cpu, bell: &work.bell, since: Cell::new(Instant::now()) }
+    }
+
+    fn rest(&self) {
+        let worked = self.since.get().elapsed();
+        // Nobody waits longer for a store to close.
+        if worked < WORK_MIN || self.bell.is_ended() {
             return;
         }
-        let share = self.shared.options.background_cpu;
-        let rest = started.elapsed().mul_f64((1.0 - share) / share);
-        std::thread::sleep(rest.min(Duration::from_millis(20)));
+        std::thread::sleep(worked.mul_f64((1.0 - self.share) / self.share).min(REST_MAX));
+        self.since.set(Instant::now());
     }
 }

@@ -189,7 +189,10 @@ impl Redone {
             entry.missing.iter().copied().map(Slot).filter(|slot| !removed.contains(slot)).collect();
         // Found to be gone, or named by a set and held by no file and no record.
         let unheld = live.iter().filter(|slot| !tables.vectors.is_written(*slot));
-        let found: Vec<Slot> = lost.into_iter().chain(unheld).filter(|slot| live.contains(*slot)).collect();
+        // A row that waits for its vector loses nothing with the place of one.
+        let is_lost = |slot: &Slot| ready.contains(*slot) || tables.rows.get(*slot).is_none();
+        let lost = lost.into_iter().filter(is_lost);
+        let found: Vec<Slot> = lost.chain(unheld).filter(|slot| live.contains(*slot)).collect();
         let (live, ready) = (live.with(&[], &known), ready.with(&[], &known));
         let (live, ready) = (live.with(&[], &found), ready.with(&[], &found));
         let (graph, linked) = restore_graph(disk, &entry, &shared.options, &tables, &mut damage)?;

@@ -7,7 +7,7 @@ use super::fields::FieldBlock;
 use super::inner::graph_of;
 use super::seal::TRY_BITS;
 use super::view::Tables;
-use crate::block::{CodesFile, RowsFile};
+use crate::block::{CodesFile, RowsFile, RowsHead};
 use crate::codes::{CodeTable, Codec};
 use crate::config::{GraphKind, Io, Options, Schema};
 use crate::disk::{Disk, Mapping, damaged};
@@ -297,13 +297,10 @@ impl Maker<'_> {
     }
 
     fn rows_file(&self, path: &str, file: &FileEntry, block: u16, rows: u32) -> Result<RowsFile> {
-        let read = RowsFile::open(self.disk, path, self.mapping, Some(&file.named()))?;
-        let head = read.head();
-        let fits = head.collection == self.entry.number
-            && head.block == block
-            && head.rows == rows
-            && head.dim as usize == self.entry.schema.dim;
-        if fits { Ok(read) } else { Err(misfit(path)) }
+        let dim = self.entry.schema.dim as u32;
+        let head = RowsHead { collection: self.entry.number, block, dim, rows };
+        let read = RowsFile::open_known(self.disk, path, self.mapping, &file.named(), head)?;
+        if read.head() == head { Ok(read) } else { Err(misfit(path)) }
     }
 
     /// Verifies a file of rows; what is bad is lost.

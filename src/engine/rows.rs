@@ -14,8 +14,20 @@ const SEGMENT_ROWS: usize = 1 << 8;
 pub(super) struct StoredRow {
     pub(super) id: ChunkId,
     pub(super) ver: Ver,
-    pub(super) node: u64,
+    pub(super) origin: Origin,
     pub(super) payload: Option<Box<Payload>>,
+}
+
+/// The node that wrote a row, and in the top bit, which no node has, whether the row has a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Origin(u64);
+
+const HAS_VECTOR: u64 = 1 << 63;
+
+impl Origin {
+    pub(super) fn new(node: u64, has_vector: bool) -> Self {
+        Self(node & !HAS_VECTOR | if has_vector { HAS_VECTOR } else { 0 })
+    }
 }
 
 type Segment = Box<[OnceLock<StoredRow>]>;
@@ -100,7 +112,8 @@ impl RowTable {
         }
         let row = block.stored(slot)?;
         let body = RowRef::of(row.id.as_str(), row.payload.as_deref(), row.ver);
-        Some(RowRef { node: row.node, ..body })
+        let Origin(origin) = row.origin;
+        Some(RowRef { node: origin & !HAS_VECTOR, has_vector: origin & HAS_VECTOR != 0, ..body })
     }
 
     /// The id of a row; empty if the row is not there.

@@ -2,7 +2,7 @@
 
 use super::draft::NewRow;
 use super::fields::FieldBlock;
-use super::rows::{RowTable, StoredRow};
+use super::rows::{Origin, RowTable, StoredRow};
 use crate::codes::{CodeTable, Codec, VectorTable};
 use crate::config::Schema;
 use crate::error::{Error, ErrorKind, Result};
@@ -65,7 +65,8 @@ impl Tables {
         if let Some(fields) = self.fields.get(slot.block().index()) {
             fields.insert(&self.rows, slot, &metadata, freeze);
         }
-        self.rows.put(slot, StoredRow { id: row.id, ver, node, payload: row.payload })
+        let origin = Origin::new(node, row.vector.is_some());
+        self.rows.put(slot, StoredRow { id: row.id, ver, origin, payload: row.payload })
     }
 }
 

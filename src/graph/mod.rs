@@ -11,7 +11,7 @@ mod scratch;
 mod visited;
 
 use crate::codes::{CodeTable, VectorTable};
-use crate::disk::{Disk, Named, SectionsFile};
+use crate::disk::{Disk, Named};
 use crate::error::Result;
 use crate::ids::Slot;
 use crate::metrics::Work;
@@ -133,12 +133,6 @@ pub(crate) trait Graph: Send + Sync {
         _pace: &dyn Fn(usize),
     ) -> Result<Option<Named>> {
         Ok(None)
-    }
-
-    /// The file that the lists came from, to verify all of it in the background.
-    #[allow(dead_code, reason = "the background check is its user")]
-    fn source(&self) -> Option<&SectionsFile> {
-        None
     }
 
     /// Bytes of the links of `rows` linked slots.

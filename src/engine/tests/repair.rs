@@ -41,14 +41,19 @@ fn unreadable(store: &Store, model: &Model) -> BTreeSet<String> {
     bad
 }
 
-/// The ids of the rows of block 0 with a vector in its second piece.
 fn in_second_piece(model: &Model) -> BTreeSet<String> {
+    in_piece(model, 1)
+}
+
+/// The ids of the rows of block 0 with a vector in a piece of its file.
+fn in_piece(model: &Model, piece: u64) -> BTreeSet<String> {
     let bytes = super::bed::DIM as u64 * 4;
     let of = |slot: u64| 4096 + slot * bytes..4096 + (slot + 1) * bytes;
     let slots = (0..super::bed::BLOCK_ROWS as u64)
-        .filter(|slot| of(*slot).end > PIECE && of(*slot).start < 2 * PIECE);
+        .filter(|slot| of(*slot).end > piece * PIECE && of(*slot).start < (piece + 1) * PIECE);
     let id = |slot: u64| format!("id-{slot}");
-    slots.map(id).filter(|id| model.get(id).is_some_and(|c| c.meta_version() == 1)).collect()
+    let is_there = |id: &String| model.get(id).is_some_and(|c| c.meta_version() == 1 && c.vector.is_some());
+    slots.map(id).filter(is_there).collect()
 }
 
 trait MetaVersion {
@@ -93,6 +98,23 @@ fn l20_a_bad_piece_costs_its_rows_and_no_other() {
         assert_eq!(first["collection"], "docs");
         assert_eq!(first["pieces"], serde_json::json!([1]));
         assert_eq!(disk.files().keys().filter(|path| path.starts_with("quarantine/")).count(), 1);
+    }
+}
+
+#[test]
+fn l20_a_bad_head_costs_the_rows_of_its_piece_and_no_other() {
+    let bed = Bed::new();
+    for bit in [0, 100, 50 * 8, 4000 * 8, 30_000 * 8] {
+        let disk = bed.disk.snapshot();
+        disk.flip(ROWS, bit).unwrap();
+        for _ in 0..2 {
+            let store = open_lazily(&disk);
+            docs(&store).search(&[1.0; super::bed::DIM]).k(500).exact(true).run().unwrap();
+            let lost = unreadable(&store, bed.model());
+            assert_eq!(lost, in_piece(bed.model(), 0), "bit {bit}");
+            assert!(docs(&store).get("no-such-id").unwrap().is_none());
+            store.checkpoint().unwrap();
+        }
     }
 }
 

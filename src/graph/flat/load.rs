@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 impl FlatGraph {
     /// The graph in the file `path`, with the blocks `shapes`. With [`Mapping::Copy`] every byte is verified; otherwise lists
-    /// stay in the file's pages, unverified until somebody checks [`crate::graph::Graph::source`].
+    /// stay in the file's pages, unverified until somebody checks the file.
     pub(crate) fn load(
         m: usize,
         ef_construction: usize,
@@ -45,7 +45,7 @@ impl FlatGraph {
         if let Some(slot) = entry {
             graph.set_entry(slot, level_of(slot));
         }
-        Ok(Loaded { graph: Self { source: Some(source), ..graph }, linked })
+        Ok(Loaded { graph, linked })
     }
 }
 

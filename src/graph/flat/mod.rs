@@ -27,7 +27,7 @@ mod select;
 mod tests;
 
 use super::{Ask, Graph, Lost, Scratch, Space};
-use crate::disk::{Disk, Named, SectionsFile};
+use crate::disk::{Disk, Named};
 use crate::error::Result;
 use crate::ids::{Level, Slot};
 use crate::metrics::Work;
@@ -50,9 +50,6 @@ pub(crate) struct FlatGraph {
     /// Held while a node that will be the new entry is linked.
     entry_lock: Mutex<()>,
     write_locks: Box<[Mutex<()>]>,
-    /// The file that lists came from, for verifying it: its bytes do not change when lists do.
-    #[allow(dead_code, reason = "the background check is its user")]
-    source: Option<SectionsFile>,
 }
 
 const NO_ENTRY: u64 = u64::MAX;
@@ -66,7 +63,6 @@ impl FlatGraph {
             entry: AtomicU64::new(NO_ENTRY),
             entry_lock: Mutex::new(()),
             write_locks: (0..WRITE_LOCKS).map(|_| Mutex::new(())).collect(),
-            source: None,
         }
     }
 
@@ -173,10 +169,6 @@ impl Graph for FlatGraph {
         pace: &dyn Fn(usize),
     ) -> Result<Option<Named>> {
         self.save_links(disk, path, covered, pace).map(Some)
-    }
-
-    fn source(&self) -> Option<&SectionsFile> {
-        self.source.as_ref()
     }
 
     fn bytes(&self, rows: usize) -> usize {

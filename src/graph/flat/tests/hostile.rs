@@ -232,7 +232,8 @@ fn damage_is_refused_or_found_later() {
                 let mut bed = bed(&all_rows);
                 bed.graph = loaded.graph;
                 use_all(&mut bed, &all_rows[360..], &mut random);
-                let bad = bed.graph.source().unwrap().check_all(&|_| {});
+                let file = SectionsFile::open(&disk, PATH, MAGIC, VERSION, Mapping::Shared, None).unwrap();
+                let bad = file.check_all(&|_| {});
                 assert_eq!(bad, [at as u32 / 65_536], "byte {at}");
             }
         }
