@@ -93,6 +93,8 @@ pub(super) struct Files {
     pub(super) remade: BTreeSet<u16>,
     /// The file of sets is bad: the next checkpoint writes another, whether anything has changed or not.
     pub(super) has_bad_sets: bool,
+    /// The file that the lists came from is bad: no file is made from them, so that the next opening links anew.
+    pub(super) has_bad_links: bool,
     /// Which codec made the codes: one more each time that it is trained anew.
     pub(super) codec: u32,
     /// [`Inner::link_steps`] when links were last saved; `None` if no file holds them.

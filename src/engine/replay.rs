@@ -220,6 +220,7 @@ impl Redone {
                 unusable,
                 remade,
                 has_bad_sets,
+                has_bad_links: false,
                 codec,
                 links_saved,
                 dropped,

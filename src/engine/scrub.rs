@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BlockId, Slot};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What is left to be verified.
 pub(super) struct Scrub(VecDeque<Part>);
@@ -84,8 +85,14 @@ impl Shared {
             Err(e) if e.kind() == ErrorKind::Corrupt => self.note_damaged(e.to_string()),
             Err(e) => return Err(e),
         }
-        if let Kind::Codes(block) = part.kind {
-            inner.remake_codes(usize::from(block))?;
+        match part.kind {
+            Kind::Codes(block) => inner.remake_codes(usize::from(block))?,
+            // Walks still end in exact distances, and whatever they miss is mended; the next opening links all rows again.
+            Kind::Links => {
+                inner.files.lock().has_bad_links = true;
+                inner.unmended.store(usize::MAX / 2, Ordering::Relaxed);
+            }
+            Kind::Rows(_) => {}
         }
         Ok(true)
     }

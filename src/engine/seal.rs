@@ -126,6 +126,9 @@ pub(super) fn write_links(
 ) -> Result<bool> {
     // Healing would take covered slots out of chains.
     let _still = inner.chores.lock();
+    if inner.files.lock().has_bad_links {
+        return Ok(entry.links.take().is_some());
+    }
     let steps = inner.link_steps.load(Ordering::Relaxed);
     if let Some(links) = entry.links.as_mut().filter(|_| inner.files.lock().links_saved == Some(steps)) {
         links.seq = seq;

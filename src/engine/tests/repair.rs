@@ -215,7 +215,7 @@ fn a_scrub_finds_what_nobody_touched() {
         steps += 1;
     }
     let sizes = disk.files();
-    let read = |path: &&String| path.ends_with(".rows") || path.contains("block-");
+    let read = |path: &&String| [".rows", "block-", "links-"].iter().any(|part| path.contains(part));
     let expected: u64 = sizes.iter().filter(|(path, _)| read(path)).map(|(_, len)| *len).sum();
     assert_eq!(steps, sizes.keys().filter(read).count());
     assert!(bytes.get() <= expected && bytes.get() + 40_000 > expected, "{} of {expected}", bytes.get());
@@ -335,4 +335,31 @@ fn bad_sets_are_made_again_from_the_sets_before_and_the_log_or_not_at_all() {
     let error = open(&disk).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("/sets-") && error.to_string().contains("doctor"), "{error}");
+}
+
+#[test]
+fn links_that_rot_are_found_and_made_again() {
+    let bed = Bed::new();
+    let disk = bed.disk.snapshot();
+    let links = |disk: &SimDisk| disk.files().into_keys().find(|path| path.contains("links-"));
+    let path = links(&disk).unwrap();
+    let store = open_lazily(&disk);
+    disk.flip(&path, (disk.files()[&path] / 2) * 8).unwrap();
+    let shared = &store.alive.shared;
+    let mut scrub = shared.begin_scrub();
+    while shared.scrub_step(&mut scrub, &|_| {}).unwrap() {}
+    assert!(store.stats().damage.iter().any(|what| what.contains("links-")), "{:?}", store.stats().damage);
+    store.checkpoint().unwrap();
+    assert_eq!(links(&disk), None, "no file is made from lists that may be wrong");
+    drop(store);
+    let store = open(&disk).unwrap();
+    assert_eq!(
+        docs(&store).stats().tail,
+        docs(&store).inner().view.load().ready.len(),
+        "all are linked anew"
+    );
+    while docs(&store).inner().link_waiting(1_000) > 0 {}
+    store.checkpoint().unwrap();
+    assert!(links(&disk).is_some());
+    assert_eq!((docs(&store).check(), unreadable(&store, bed.model())), (Ok(0), BTreeSet::new()));
 }
