@@ -30,8 +30,6 @@ pub(super) struct Line {
     /// The last commit that searches see.
     seq: AtomicU64,
     queue: Mutex<Queue>,
-    /// Orders are done, or the committer's place is free.
-    changed: Condvar,
     lead: Mutex<Lead>,
 }
 
@@ -47,6 +45,9 @@ struct Ticket {
     looks_around: bool,
     order: Mutex<Option<Order>>,
     done: Mutex<Option<Result<Done>>>,
+    /// The order is done, or the committer's place is free and it is this ticket's turn. Each has its own: waking all for one
+    /// that goes on costs every other a switch of threads.
+    called: Condvar,
 }
 
 /// What only the committer needs.
@@ -78,7 +79,6 @@ impl Line {
             durability,
             seq: AtomicU64::new(from.seq.0),
             queue: Mutex::default(),
-            changed: Condvar::new(),
             lead: Mutex::new(lead),
         }
     }
@@ -123,6 +123,7 @@ impl Line {
             looks_around: order.looks_around(),
             order: Mutex::new(Some(order)),
             done: Mutex::default(),
+            called: Condvar::new(),
         });
         let mut queue = self.queue.lock();
         queue.waiting.push_back(ticket.clone());
@@ -131,7 +132,7 @@ impl Line {
                 return done;
             }
             if queue.led {
-                self.changed.wait(&mut queue);
+                ticket.called.wait(&mut queue);
                 continue;
             }
             queue.led = true;
@@ -245,7 +246,12 @@ impl Drop for Place<'_> {
                 ticket.done.lock().get_or_insert_with(|| Err(lost()));
             }
         }
-        self.line.queue.lock().led = false;
-        self.line.changed.notify_all();
+        let mut queue = self.line.queue.lock();
+        queue.led = false;
+        let next = queue.waiting.front().cloned();
+        drop(queue);
+        for ticket in self.group.iter().chain(&next) {
+            ticket.called.notify_one();
+        }
     }
 }

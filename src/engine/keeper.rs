@@ -16,8 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Rows linked in one step.
-const LINK_ROWS: usize = 64;
 /// Lists healed in one step.
 const CARE_LISTS: usize = 32;
 /// How long the thread sleeps when there is nothing to do and nobody wakes it.
@@ -172,12 +170,11 @@ impl Work {
         }
     }
 
+    /// Links what waits in one collection.
     fn link(&self) -> bool {
-        let mut linked = 0;
-        for inner in self.shared.open_collections() {
-            linked += inner.link_waiting(LINK_ROWS);
-        }
-        linked > 0
+        let collections = self.shared.open_collections();
+        let waits = collections.iter().find(|inner| inner.unlinked.is_waiting());
+        waits.is_some_and(|inner| inner.link_turn())
     }
 
     /// The chores of every collection, a step each.

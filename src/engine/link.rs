@@ -6,7 +6,7 @@
 use super::inner::Inner;
 use super::view::View;
 use crate::ids::Slot;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,35 +15,93 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const LINK_ROWS: usize = 4096;
 /// Rows for which another thread pays.
 const ROWS_PER_HELPER: usize = 16;
-
+/// Rows that are linked in one turn, while others who must not link wait.
+const ROWS_PER_VISIT: usize = 64;
 /// Rows that a thread links without looking up.
 const ROWS_PER_TURN: usize = 8;
 
-/// Slots that wait to be linked.
+/// Slots that wait to be linked, and whether somebody is at it who keeps others from it.
 #[derive(Default)]
-pub(super) struct Unlinked(Mutex<VecDeque<Slot>>);
+pub(super) struct Unlinked {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    slots: VecDeque<Slot>,
+    is_taken: bool,
+}
 
 impl Unlinked {
     pub(super) fn of(slots: &[Slot]) -> Self {
-        Self(Mutex::new(slots.iter().copied().collect()))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
+        let queue = Queue { slots: slots.iter().copied().collect(), is_taken: false };
+        Self { queue: Mutex::new(queue), changed: Condvar::new() }
     }
 
     pub(super) fn push(&self, slots: &[Slot]) {
-        self.0.lock().extend(slots);
+        self.queue.lock().slots.extend(slots);
     }
 
     fn take(&self, max: usize) -> Vec<Slot> {
-        let mut queue = self.0.lock();
-        let n = queue.len().min(max);
-        queue.drain(..n).collect()
+        let slots = &mut self.queue.lock().slots;
+        let n = slots.len().min(max);
+        slots.drain(..n).collect()
+    }
+
+    /// Whether any waits and nobody is at it.
+    pub(super) fn is_waiting(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.slots.is_empty() && !queue.is_taken
+    }
+
+    /// Waits until no more than `rows_max` wait, or nobody else links: then it is the caller's turn, and true.
+    fn turn(&self, rows_max: usize) -> bool {
+        let mut queue = self.queue.lock();
+        while queue.slots.len() > rows_max {
+            if !queue.is_taken {
+                queue.is_taken = true;
+                return true;
+            }
+            self.changed.wait(&mut queue);
+        }
+        false
+    }
+
+    fn end_turn(&self) {
+        self.queue.lock().is_taken = false;
+        self.changed.notify_all();
+    }
+}
+
+/// Ends a turn, whatever happens in it.
+struct Turn<'a>(&'a Unlinked);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.end_turn();
     }
 }
 
 impl Inner {
+    /// Returns when no more than `rows_max` rows wait. One at a time links, with the threads that the host allows, and the
+    /// others wait: eight writers who all linked left no core to those who search.
+    pub(super) fn link_down_to(&self, rows_max: usize) {
+        while self.unlinked.turn(rows_max) {
+            let _turn = Turn(&self.unlinked);
+            self.link_waiting(ROWS_PER_VISIT);
+        }
+    }
+
+    /// Links some of the rows that wait, unless somebody else is at it.
+    pub(super) fn link_turn(&self) -> bool {
+        if !self.unlinked.is_waiting() || !self.unlinked.turn(0) {
+            return false;
+        }
+        let _turn = Turn(&self.unlinked);
+        self.link_waiting(ROWS_PER_VISIT) > 0
+    }
+
     /// Links `rows` of the rows that wait, those of others among them; says how many it took.
     pub(super) fn link_waiting(&self, rows: usize) -> usize {
         let mut linked = 0;
@@ -71,6 +129,8 @@ impl Inner {
                     let view = self.view.load_full();
                     for &slot in turn.iter().filter(|s| view.ready.contains(**s)) {
                         self.graph.link(view.space(), &view.ready, slot, scratch);
+                        // Who searches on this core waits for one row, not for a slice of the scheduler's.
+                        std::thread::yield_now();
                     }
                 }
             });

@@ -9,9 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// Rows of a write that links them itself, whoever else could.
-const LINK_OWN_ROWS: usize = 64;
-
 /// A point in the life of a store. Later writes have greater tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token {
@@ -117,10 +114,8 @@ impl Inner {
             self.link_waiting(rows);
             return self.maintain(rows);
         };
-        if rows >= LINK_OWN_ROWS || self.unlinked.len() > self.options.tail_rows_max {
-            self.link_waiting(rows);
-        }
         bell.ring();
+        self.link_down_to(self.options.tail_rows_max);
     }
 
     /// Gives the chunk the tenant of the handle, or says why it cannot be of it.
