@@ -15,8 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const LINK_ROWS: usize = 4096;
 /// Rows for which another thread pays.
 const ROWS_PER_HELPER: usize = 16;
-/// Rows that are linked in one turn, while others who must not link wait.
-const ROWS_PER_VISIT: usize = 64;
+/// Rows that are linked in one turn, while others wait: a share of those that wait, because threads that link together wait
+/// for each other at the end of a turn.
+const TURN_SHARE: usize = 4;
+const TURN_ROWS_MIN: usize = 64;
+const TURN_ROWS_MAX: usize = 1_024;
 /// Rows that a thread links without looking up.
 const ROWS_PER_TURN: usize = 8;
 
@@ -68,6 +71,11 @@ impl Unlinked {
         false
     }
 
+    /// Rows of a turn.
+    fn turn_rows(&self) -> usize {
+        (self.queue.lock().slots.len() / TURN_SHARE).clamp(TURN_ROWS_MIN, TURN_ROWS_MAX)
+    }
+
     fn end_turn(&self) {
         self.queue.lock().is_taken = false;
         self.changed.notify_all();
@@ -89,7 +97,7 @@ impl Inner {
     pub(super) fn link_down_to(&self, rows_max: usize) {
         while self.unlinked.turn(rows_max) {
             let _turn = Turn(&self.unlinked);
-            self.link_waiting(ROWS_PER_VISIT);
+            self.link_waiting(self.unlinked.turn_rows());
         }
     }
 
@@ -99,7 +107,7 @@ impl Inner {
             return false;
         }
         let _turn = Turn(&self.unlinked);
-        self.link_waiting(ROWS_PER_VISIT) > 0
+        self.link_waiting(self.unlinked.turn_rows()) > 0
     }
 
     /// Links `rows` of the rows that wait, those of others among them; says how many it took.
