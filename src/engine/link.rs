@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const LINK_ROWS: usize = 4096;
 /// Rows for which another thread pays.
 const ROWS_PER_HELPER: usize = 16;
-/// Rows that are linked in one turn, while others wait: a share of those that wait, because threads that link together wait
-/// for each other at the end of a turn.
+/// Rows that are linked in one turn, while others wait. Threads that link together wait for each other at the end of a turn:
+/// they take a share of those that wait.
 const TURN_SHARE: usize = 4;
 const TURN_ROWS_MIN: usize = 64;
+const TURN_ROWS_ALONE: usize = 16;
 const TURN_ROWS_MAX: usize = 1_024;
 /// Rows that a thread links without looking up.
-const ROWS_PER_TURN: usize = 8;
+const ROWS_PER_LOOK: usize = 1;
 
 /// Slots that wait to be linked, and whether somebody is at it who keeps others from it.
 #[derive(Default)]
@@ -71,8 +72,11 @@ impl Unlinked {
         false
     }
 
-    /// Rows of a turn.
-    fn turn_rows(&self) -> usize {
+    /// Rows of a turn of `threads` threads.
+    fn turn_rows(&self, threads: usize) -> usize {
+        if threads == 1 {
+            return TURN_ROWS_ALONE;
+        }
         (self.queue.lock().slots.len() / TURN_SHARE).clamp(TURN_ROWS_MIN, TURN_ROWS_MAX)
     }
 
@@ -92,12 +96,14 @@ impl Drop for Turn<'_> {
 }
 
 impl Inner {
-    /// Returns when no more than `rows_max` rows wait. One at a time links, with the threads that the host allows, and the
-    /// others wait: eight writers who all linked left no core to those who search.
-    pub(super) fn link_down_to(&self, rows_max: usize) {
-        while self.unlinked.turn(rows_max) {
+    /// Returns when no more than `rows_max` rows wait, or the caller has linked as many as it wrote: others' rows are not its
+    /// to link for ever. One at a time links, with the threads that the host allows, and the others wait: eight writers who all
+    /// linked left no core to those who search.
+    pub(super) fn link_down_to(&self, rows_max: usize, written: usize) {
+        let mut linked = 0;
+        while linked < written && self.unlinked.turn(rows_max) {
             let _turn = Turn(&self.unlinked);
-            self.link_waiting(self.unlinked.turn_rows());
+            linked += self.link_waiting(self.unlinked.turn_rows(self.options.build_threads));
         }
     }
 
@@ -107,7 +113,7 @@ impl Inner {
             return false;
         }
         let _turn = Turn(&self.unlinked);
-        self.link_waiting(self.unlinked.turn_rows()) > 0
+        self.link_waiting(self.unlinked.turn_rows(self.options.build_threads)) > 0
     }
 
     /// Links `rows` of the rows that wait, those of others among them; says how many it took.
@@ -130,16 +136,17 @@ impl Inner {
         let worker = || {
             self.with_scratch(|scratch| {
                 loop {
-                    let from = next.fetch_add(ROWS_PER_TURN, Ordering::Relaxed);
-                    let Some(turn) = part.get(from..(from + ROWS_PER_TURN).min(part.len())) else { return };
+                    let from = next.fetch_add(ROWS_PER_LOOK, Ordering::Relaxed);
+                    let Some(some) = part.get(from..(from + ROWS_PER_LOOK).min(part.len())) else { return };
                     // Whoever must be alone gets a turn too.
-                    let _linking = self.linking.read();
+                    let linking = self.linking.read();
                     let view = self.view.load_full();
-                    for &slot in turn.iter().filter(|s| view.ready.contains(**s)) {
+                    for &slot in some.iter().filter(|s| view.ready.contains(**s)) {
                         self.graph.link(view.space(), &view.ready, slot, scratch);
-                        // Who searches on this core waits for one row, not for a slice of the scheduler's.
-                        std::thread::yield_now();
                     }
+                    drop(linking);
+                    // Who searches on this core waits for one row, not for a slice of the scheduler's.
+                    std::thread::yield_now();
                 }
             });
         };

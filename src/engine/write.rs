@@ -115,7 +115,7 @@ impl Inner {
             return self.maintain(rows);
         };
         bell.ring();
-        self.link_down_to(self.options.tail_rows_max);
+        self.link_down_to(self.options.tail_rows_max, rows);
     }
 
     /// Gives the chunk the tenant of the handle, or says why it cannot be of it.
