@@ -84,7 +84,8 @@ pub(crate) trait Disk: Send + Sync {
     /// Names in a folder, sorted; folders end with `/`. A folder that does not exist is empty.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
 
-    /// Makes a folder and those above it; fine if it exists. Durable after `sync_dir` of its parent.
+    /// Makes a folder and those above it; fine if it exists. Durable after `sync_dir` of its parent. `""` is the store's own folder:
+    /// that one is durable at once, because nothing here reaches its parent.
     fn make_dir(&self, folder: &str) -> io::Result<()>;
 
     /// Removes an empty folder.

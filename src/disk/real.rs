@@ -99,7 +99,17 @@ impl Disk for RealDisk {
     }
 
     fn make_dir(&self, folder: &str) -> io::Result<()> {
-        fs::create_dir_all(self.at(folder))
+        if !folder.is_empty() {
+            return fs::create_dir_all(self.at(folder));
+        }
+        // The names above the store are nobody else's to sync: without them a power loss takes the store as a whole.
+        let new: Vec<&Path> = self.root.ancestors().take_while(|folder| !folder.exists()).collect();
+        fs::create_dir_all(&self.root)?;
+        for folder in new {
+            let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+            fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
     }
 
     fn remove_dir(&self, folder: &str) -> io::Result<()> {

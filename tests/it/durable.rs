@@ -1,7 +1,7 @@
 //! Goal: what was acknowledged is there after the store was closed, dropped or opened by somebody else. Method: a real folder, a
 //! model of what was written, every answer compared after each opening.
 
-use nearfield::{Chunk, ErrorKind, Filter, Metric, Options, Schema, Store};
+use nearfield::{Chunk, Durability, ErrorKind, Filter, Io, Metric, Options, Schema, Store};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -149,4 +149,33 @@ fn a_closed_store_takes_no_writes_and_still_answers() {
     assert_eq!(docs.search(&[1.0, 2.0]).k(1).run().unwrap().hits.len(), 1);
     // The folder is free, whatever handles are left.
     assert_eq!(open(&folder).open_collection("docs").unwrap().count(None).unwrap(), 1);
+}
+
+#[test]
+fn a_store_is_made_in_a_folder_that_is_not_there_yet() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a/b/store");
+    Store::open(&path, Options::default())
+        .unwrap()
+        .create_collection("c", Schema::new(2, Metric::L2))
+        .unwrap();
+    let store = Store::open(&path, Options::default()).unwrap();
+    assert_eq!(store.collections().len(), 1);
+}
+
+#[test]
+fn files_read_into_memory_answer_as_mapped_ones_do() {
+    let folder = TempDir::new().unwrap();
+    let mut model = Model::new();
+    let store = open(&folder);
+    write(&store, &mut model, 1);
+    store.close(Duration::from_secs(10)).unwrap();
+    for (io, durability) in [(Io::Heap, Durability::Buffered), (Io::Mmap, Durability::Durable)] {
+        let options = Options::default().io(io).durability(durability);
+        let store = Store::open(folder.path(), options).unwrap();
+        assert_equal(&store, &model);
+        write(&store, &mut model, 2);
+        assert_equal(&store, &model);
+        store.close(Duration::from_secs(10)).unwrap();
+    }
 }
