@@ -50,14 +50,20 @@ fn assert_equal(store: &Store, model: &Model) {
     let en = Filter::eq("lang", "en");
     let of_en = model.values().filter(|c| c.metadata["lang"] == "en").count();
     assert_eq!(docs.count(Some(&en)).unwrap(), of_en);
+    let (mut asked, mut missed) = (0, Vec::new());
     for (id, chunk) in model.iter().step_by(13) {
         let Some(vector) = &chunk.vector else { continue };
         let exact = docs.search(vector).k(1).exact(true).run().unwrap();
         assert_eq!(&*exact.hits[0].id, id.as_str());
         assert!(!exact.degraded);
         let found = docs.search(vector).k(3).run().unwrap();
-        assert_eq!(&*found.hits[0].id, id.as_str());
+        asked += 1;
+        if *found.hits[0].id != *id.as_str() {
+            missed.push(id);
+        }
     }
+    // A walk may miss a row that was linked a moment ago, until mending has looked.
+    assert!(missed.len() * 10 <= asked, "l18: {missed:?} of {asked} are not found by their own vector");
     let document: Vec<String> = docs.document("doc-3").unwrap().into_iter().map(|c| c.id).collect();
     let of_document = model.values().filter(|c| c.document_id.as_deref() == Some("doc-3")).count();
     assert_eq!(document.len(), of_document);
