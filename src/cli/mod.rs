@@ -86,6 +86,8 @@ where
             return ExitCode::from(USAGE);
         }
     };
+    // Where 1 says "damaged", a folder without a store is a wrong command line.
+    let judges = matches!(cli.command, Command::Doctor | Command::Verify(_));
     let done = match cli.command {
         Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
@@ -101,7 +103,7 @@ where
             if let Some(remedy) = remedy(error.kind()) {
                 let _ = writeln!(err, "  {remedy}");
             }
-            ExitCode::from(FAILURE)
+            ExitCode::from(if judges && error.kind() == ErrorKind::NotFound { USAGE } else { FAILURE })
         }
     }
 }

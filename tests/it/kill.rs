@@ -3,6 +3,7 @@
 //! compared with a model of exactly the commits that were acknowledged, and perhaps the one that was under way. The store
 //! lives through all rounds. `NEARFIELD_SEED` repeats a run as far as the scheduler allows; `NEARFIELD_KILLS` sets the rounds.
 
+use super::support::random::Random;
 use nearfield::{Chunk, Collection, Metric, Options, Schema, Store, Token};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,30 +13,13 @@ use std::time::Duration;
 
 const ROUNDS: u64 = 200;
 const DIM: usize = 8;
-const IDS: u64 = 300;
+const IDS: usize = 300;
 const FOLDER: &str = "NEARFIELD_KILL_FOLDER";
 /// Tells how many operations the store has seen; written with each.
 const MARK: &str = "mark";
 
-/// Splitmix: the same numbers for the same seed, here and in the child.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.roll() % n
-    }
-
-    fn vector(&mut self) -> Vec<f32> {
-        (0..DIM).map(|_| self.below(2_001) as f32 / 1_000.0 - 1.0).collect()
-    }
+fn vector(dice: &mut Random) -> Vec<f32> {
+    (0..DIM).map(|_| dice.below(2_001) as f32 / 1_000.0 - 1.0).collect()
 }
 
 fn environment(name: &str, default: u64) -> u64 {
@@ -51,14 +35,14 @@ struct Operation {
 
 impl Operation {
     fn of(seed: u64, n: u64) -> Self {
-        let mut dice = Dice(seed ^ n.wrapping_mul(0x1_0000_01b3));
+        let mut dice = Random::new(seed ^ n.wrapping_mul(0x1_0000_01b3));
         let rows = if dice.below(8) == 0 { 100 } else { dice.below(12) };
         let mut upserts: Vec<Chunk> = (0..rows)
             .map(|_| {
                 let id = format!("id-{}", dice.below(IDS));
                 let chunk =
                     Chunk::new(id).text(format!("written by {n}")).document("d", dice.below(9) as u32);
-                if dice.below(10) == 0 { chunk } else { chunk.vector(dice.vector()) }
+                if dice.below(10) == 0 { chunk } else { chunk.vector(vector(&mut dice)) }
             })
             .collect();
         upserts.push(Chunk::new(MARK).text("operations").meta("n", n));
@@ -119,7 +103,7 @@ fn the_victim() {
 fn l1_a_killed_process_loses_nothing_that_was_acknowledged() {
     let folder = tempfile::TempDir::new().unwrap();
     let (seed, rounds) = (environment("NEARFIELD_SEED", 1), environment("NEARFIELD_KILLS", ROUNDS));
-    let mut dice = Dice(seed);
+    let mut dice = Random::new(seed);
     let (mut model, mut done) = (Model::new(), 0);
     let mut last: Option<(u64, u64)> = None;
     let (mut found, mut asked) = (0, 0);
@@ -161,7 +145,7 @@ fn l1_a_killed_process_loses_nothing_that_was_acknowledged() {
 }
 
 /// Runs a child until it is killed; what it acknowledged.
-fn victim(folder: &Path, seed: u64, dice: &mut Dice) -> Vec<(u64, (u64, u64))> {
+fn victim(folder: &Path, seed: u64, dice: &mut Random) -> Vec<(u64, (u64, u64))> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::the_victim", "--exact", "--ignored", "--nocapture"])
         .env(FOLDER, folder)
@@ -185,7 +169,7 @@ fn victim(folder: &Path, seed: u64, dice: &mut Dice) -> Vec<(u64, (u64, u64))> {
             read(lines.next().unwrap().unwrap());
         }
     }
-    std::thread::sleep(Duration::from_micros(dice.below(8_000)));
+    std::thread::sleep(Duration::from_micros(dice.below(8_000) as u64));
     child.kill().unwrap();
     // What was in the pipe was acknowledged. A line that was cut short was not.
     lines.map_while(Result::ok).for_each(&mut read);
