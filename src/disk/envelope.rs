@@ -11,7 +11,6 @@ use super::format::{
 use super::{Bug, Disk, damaged, fault, newer, planted};
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Where files stand while they are written.
@@ -45,19 +44,25 @@ pub(crate) mod check_hex {
     }
 }
 
-/// A path for a file that will be moved to `path` when it is complete. Makes the folder; skips names that an earlier
-/// process left behind.
+/// A path for a file that will be moved to `path` when it is complete. Makes the folder; skips names that are taken.
+/// Several threads write at a time, so the folder is emptied when nobody does: at opening ([`empty_tmp`]).
 pub(crate) fn temporary(disk: &dyn Disk, path: &str) -> Result<String> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     disk.make_dir(TMP).map_err(|e| fault("make", TMP, e))?;
     let name = path.rsplit('/').next().unwrap_or(path);
     loop {
-        let tmp = format!("{TMP}/{:x}-{name}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let tmp = format!("{TMP}/{:x}-{name}", disk.unique());
         match disk.len(&tmp) {
             Ok(_) => {}
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(tmp),
             Err(e) => return Err(fault("look for", &tmp, e)),
         }
+    }
+}
+
+/// Removes what an earlier process did not finish. Best effort: leftovers never prevent opening.
+pub(crate) fn empty_tmp(disk: &dyn Disk) {
+    for name in disk.list(TMP).unwrap_or_default().iter().filter(|name| !name.ends_with('/')) {
+        let _ = disk.remove(&format!("{TMP}/{name}"));
     }
 }
 

@@ -27,7 +27,7 @@ mod verify;
 mod writer;
 
 pub(crate) use envelope::{
-    Named, TMP, check_hex, publish, read_envelope, read_named_envelope, temporary, write_envelope,
+    Named, TMP, check_hex, empty_tmp, publish, read_envelope, read_named_envelope, temporary, write_envelope,
 };
 pub(crate) use fault::{damaged, fault, newer};
 pub(crate) use map::{Cells, Map, Rows};
@@ -62,6 +62,9 @@ pub(crate) struct Space {
 pub(crate) trait Disk: Send + Sync {
     /// Where the store is, for messages.
     fn place(&self) -> String;
+
+    /// A number that this value has not returned before.
+    fn unique(&self) -> u64;
 
     /// Makes a file and opens it for writing; an error if the name is taken. The name is durable after `sync_dir`.
     fn create(&self, path: &str) -> io::Result<Box<dyn File>>;

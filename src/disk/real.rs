@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// File systems over a network, by the number that `statfs` gives: their locks and syncs promise less.
 const REMOTE: [(u64, &str); 6] = [
@@ -18,11 +19,12 @@ const REMOTE: [(u64, &str); 6] = [
 
 pub(crate) struct RealDisk {
     root: PathBuf,
+    unique: AtomicU64,
 }
 
 impl RealDisk {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), unique: AtomicU64::new(0) }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -55,6 +57,10 @@ impl Disk for RealDisk {
         }
         bytes.truncate(at);
         Ok(bytes)
+    }
+
+    fn unique(&self) -> u64 {
+        self.unique.fetch_add(1, Ordering::Relaxed)
     }
 
     fn len(&self, path: &str) -> io::Result<u64> {

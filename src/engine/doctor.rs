@@ -287,7 +287,7 @@ impl Doctor<'_> {
             }
         };
         note(unnamed, "files are older, or unfinished; the next checkpoint removes what it can");
-        note(tmp, "temporary files; the next checkpoint removes them");
+        note(tmp, "temporary files; the next opening removes them");
         note(kept, "pieces of evidence in quarantine/; remove them when nobody needs them");
         note(usize::from(has_list), "list of rows that were lost: lost_rows.jsonl");
         Ok(())

@@ -1,7 +1,7 @@
 //! Where a store stands on a disk: the folder's lock, its identity, and the manifest that holds.
 
 use super::snapshot;
-use crate::disk::{Bug, Disk, Lock, fault, planted};
+use crate::disk::{Bug, Disk, Lock, empty_tmp, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{self, Ident, KEPT, Latest, Manifest, manifest_number};
 use parking_lot::Mutex;
@@ -17,6 +17,8 @@ pub(super) struct Home {
     lock: Mutex<Option<Box<dyn Lock>>>,
     /// The manifests that are kept, newest first. Held while the next one is made: there is one checkpoint at a time.
     pub(super) manifests: Mutex<Vec<Manifest>>,
+    /// Held by whoever writes down what was lost.
+    pub(super) repairing: Mutex<()>,
     /// The highest number that a manifest was ever tried with: one whose commit failed may be on the disk.
     number: AtomicU64,
     /// What opening had to say.
@@ -63,9 +65,18 @@ impl Home {
             manifest.incarnation += 1;
         }
         manifest::commit(&*disk, &manifest)?;
+        empty_tmp(&*disk);
         let number = AtomicU64::new(manifest.number);
         let manifests = Mutex::new(manifest::kept(&*disk)?);
-        Ok(Self { disk, ident, lock: Mutex::new(Some(lock)), manifests, number, warnings })
+        Ok(Self {
+            disk,
+            ident,
+            lock: Mutex::new(Some(lock)),
+            manifests,
+            repairing: Mutex::new(()),
+            number,
+            warnings,
+        })
     }
 
     /// Others may open the folder from now on.

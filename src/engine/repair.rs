@@ -56,6 +56,8 @@ impl Shared {
     /// One step: everything that was found since the last is written down. Nothing to do for a store in memory.
     pub(super) fn repair(&self) -> Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
+        // One at a time: the list of lost rows is read, added to and written back.
+        let _alone = home.repairing.lock();
         for inner in self.open_collections() {
             inner.mark_damage();
             if self.suspicion().is_none() && inner.needs_repair() {

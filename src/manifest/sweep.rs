@@ -6,7 +6,7 @@
 use super::Manifest;
 use super::commit::numbers;
 use super::names::{Name, collection_number, manifest_name};
-use crate::disk::{Bug, Disk, TMP, fault, planted};
+use crate::disk::{Bug, Disk, fault, planted};
 use crate::error::Result;
 use std::collections::{BTreeSet, HashSet};
 
@@ -35,9 +35,6 @@ pub(crate) fn sweep(
     for folder in sweeper.list("")? {
         let Some(number) = collection_number(&folder) else { continue };
         sweeper.folder(&folder, &named, alive.contains(&number))?;
-    }
-    for name in sweeper.list(TMP)?.iter().filter(|name| !name.ends_with('/')) {
-        sweeper.remove(format!("{TMP}/{name}"))?;
     }
     Ok(sweeper.removed)
 }

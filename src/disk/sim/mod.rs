@@ -160,6 +160,12 @@ impl Disk for SimDisk {
         "the simulated disk".to_owned()
     }
 
+    fn unique(&self) -> u64 {
+        let mut machine = self.0.lock();
+        machine.unique += 1;
+        machine.unique
+    }
+
     fn create(&self, path: &str) -> io::Result<Box<dyn File>> {
         let mut machine = self.0.lock();
         machine.change(Op::Create(path.to_owned()))?;

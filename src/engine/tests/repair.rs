@@ -3,6 +3,7 @@
 use super::bed::{Bed, Model, chunk, docs, open};
 use crate::ErrorKind;
 use crate::disk::sim::SimDisk;
+use crate::disk::{Disk, temporary};
 use crate::engine::Store;
 use crate::engine::checkpoint::Scope;
 use crate::engine::repair::{LostRow, Refetch};
@@ -362,4 +363,20 @@ fn links_that_rot_are_found_and_made_again() {
     store.checkpoint().unwrap();
     assert!(links(&disk).is_some());
     assert_eq!((docs(&store).check(), unreadable(&store, bed.model())), (Ok(0), BTreeSet::new()));
+}
+
+#[test]
+fn l15_what_is_being_written_is_removed_by_nobody_but_the_next_opening() {
+    let bed = Bed::new();
+    let disk = bed.disk.snapshot();
+    let store = open(&disk).unwrap();
+    let tmp = temporary(&disk, "quarantine/x").unwrap();
+    disk.create(&tmp).unwrap();
+    // Another thread sweeps before the file is moved to its place.
+    store.checkpoint().unwrap();
+    store.alive.shared.tidy().unwrap();
+    assert!(disk.len(&tmp).is_ok(), "somebody writes it");
+    drop(store);
+    drop(open(&disk).unwrap());
+    assert!(disk.len(&tmp).is_err(), "nobody does any more");
 }

@@ -73,6 +73,10 @@ impl Disk for MemDisk {
         "memory".to_owned()
     }
 
+    fn unique(&self) -> u64 {
+        0
+    }
+
     fn create(&self, path: &str) -> Result<Box<dyn File>> {
         self.step("create")?;
         if self.0.lock().files.insert(path.to_owned(), Vec::new()).is_some() {
