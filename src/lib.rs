@@ -21,6 +21,9 @@ pub mod limits;
 #[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]
 mod manifest;
 mod metrics;
+#[cfg(feature = "mirror")]
+#[allow(dead_code, reason = "under construction")]
+mod mirror;
 mod record;
 mod sets;
 #[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]

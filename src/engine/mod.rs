@@ -44,6 +44,8 @@ mod search;
 mod snapshot;
 mod stats;
 mod store;
+#[cfg(feature = "mirror")]
+pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
 mod verify;

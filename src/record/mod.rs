@@ -17,6 +17,8 @@ mod chunk;
     allow(dead_code, reason = "rows of two sides are compared by it once there is a mirror")
 )]
 mod digest;
+#[allow(dead_code, reason = "the mirror is its user")]
+mod edition;
 #[allow(dead_code, reason = "the log and the blocks are its users")]
 mod format;
 mod num;
@@ -27,6 +29,8 @@ mod validate;
 
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
+#[allow(unused_imports, reason = "the mirror is its user")]
+pub(crate) use edition::{Edition, Head, Stamp};
 #[allow(unused_imports, reason = "the log and the blocks are its users")]
 pub(crate) use format::{RowRef, encode_body};
 pub(crate) use num::Num;
