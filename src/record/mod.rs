@@ -17,7 +17,6 @@ mod chunk;
     allow(dead_code, reason = "rows of two sides are compared by it once there is a mirror")
 )]
 mod digest;
-#[allow(dead_code, reason = "the log and the blocks are its users")]
 mod format;
 mod num;
 mod row;
@@ -27,7 +26,6 @@ mod validate;
 
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
-#[allow(unused_imports, reason = "the log and the blocks are its users")]
 pub(crate) use format::{RowRef, encode_body};
 pub(crate) use num::Num;
 pub(crate) use row::{Payload, Row};

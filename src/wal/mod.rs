@@ -20,8 +20,8 @@ mod tests;
 mod walk;
 mod writer;
 
-pub(crate) use record::{LoggedRow, RowsCommit, RowsPayload};
-pub(crate) use scan::{Damage, FileInfo, Scan, obsolete, scan};
+pub(crate) use record::{RowsCommit, RowsPayload};
+pub(crate) use scan::{FileInfo, Scan, obsolete, scan};
 pub(crate) use writer::{Commit, Writer};
 
 use crate::disk::{Disk, fault};
