@@ -16,6 +16,9 @@ mod kernels;
 pub mod limits;
 mod manifest;
 mod metrics;
+#[cfg(feature = "mirror")]
+#[allow(dead_code, reason = "under construction")]
+mod mirror;
 mod record;
 mod sets;
 mod wal;

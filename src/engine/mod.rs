@@ -17,6 +17,9 @@ mod read;
 mod stats;
 mod store;
 mod tables;
+#[cfg(feature = "mirror")]
+#[allow(dead_code, reason = "the mirror is its user")]
+pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
 mod upkeep;

@@ -17,6 +17,8 @@ mod chunk;
     allow(dead_code, reason = "rows of two sides are compared by it once there is a mirror")
 )]
 mod digest;
+#[allow(dead_code, reason = "the mirror is its user")]
+mod edition;
 mod format;
 mod num;
 mod row;
@@ -26,6 +28,8 @@ mod validate;
 
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
+#[allow(unused_imports, reason = "the mirror is its user")]
+pub(crate) use edition::{Edition, Head, Stamp};
 pub(crate) use format::{RowRef, encode_body};
 pub(crate) use num::Num;
 pub(crate) use row::{Payload, Row};
