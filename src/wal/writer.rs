@@ -159,6 +159,7 @@ impl Writer {
     }
 
     /// Bytes of records that are not known to be durable, held in memory.
+    #[cfg(test)]
     pub(crate) fn unsynced_bytes(&self) -> usize {
         self.unsynced.len()
     }
