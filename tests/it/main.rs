@@ -13,6 +13,8 @@ mod calls;
 #[cfg(feature = "server")]
 mod cli_store;
 mod concurrent;
+#[cfg(target_os = "linux")]
+mod disks;
 #[cfg(feature = "server")]
 mod doctor;
 mod durable;

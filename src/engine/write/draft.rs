@@ -41,6 +41,7 @@ pub(crate) enum Event {
 }
 
 /// Rows to delete.
+#[derive(Clone)]
 pub(crate) enum Pick {
     Ids(Vec<ChunkId>),
     Document(Box<str>),
@@ -132,6 +133,13 @@ impl Order {
         matches!(self.change, Change::Delete(Pick::Document(_) | Pick::Filter(_)) | Change::Move(_))
     }
 
+    /// The same order once more, if it is one that a full disk must not fail.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let Change::Delete(pick) = &self.change else { return None };
+        let (collection, tenant) = (self.collection.clone(), self.tenant.clone());
+        Some(Self { collection, tenant, change: Change::Delete(pick.clone()) })
+    }
+
     /// Whether it takes room on the disk that it does not give back.
     pub(crate) fn needs_space(&self) -> bool {
         matches!(self.change, Change::Upsert(_) | Change::Event(Event::Create(_)))
@@ -142,6 +150,11 @@ impl Staged {
     /// Nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.rows.is_empty() && matches!(self.event, Event::Rows)
+    }
+
+    /// Whether the store holds more after it.
+    pub(crate) fn adds(&self) -> bool {
+        !self.rows.is_empty() || matches!(self.event, Event::Create(_))
     }
 
     pub(crate) fn done(self, token: Token) -> Done {
