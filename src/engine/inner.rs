@@ -1,7 +1,7 @@
 //! The shared state behind a collection's handles, and the locks that order its writers.
 //!
-//! Order of locks: `chores`, `linking`, `writer`, then the small ones (`ids`, `members`, a field index). `writer` and the
-//! small ones are never held across a call to the graph, nor across a sync.
+//! Order of locks: `chores`, `linking`, `writer`, then the small ones (`ids`, `members`, a field index, `files`), last `marks`.
+//! `writer` and the small ones are never held across a call to the graph, nor across a sync.
 
 use super::damage::alarm::Damage;
 use super::damage::missing::Missing;
@@ -9,6 +9,7 @@ use super::files::replay::Described;
 use super::files::restore::block_slots;
 use super::read::filters::FilterCache;
 use super::tables::names::Names;
+use super::tap::{Digests, Marks};
 use super::upkeep::keeper::Bell;
 use super::view::{Tables, View};
 use super::write::commit::Line;
@@ -62,6 +63,9 @@ pub(crate) struct Inner {
     pub(crate) filters: FilterCache,
     pub(crate) files: Mutex<Files>,
     pub(crate) damage: Damage,
+    /// What the mirror's database does not know yet.
+    pub(crate) marks: Mutex<Marks>,
+    pub(crate) digests: Digests,
     /// Wakes who does the background work; nobody does in a store in memory.
     pub(crate) background: Option<Arc<Bell>>,
     scratches: ArrayQueue<Box<Scratch>>,
@@ -78,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) files: Files,
     /// Raised by the files of rows.
     pub(crate) alarm: Arc<AtomicBool>,
+    pub(crate) marks: Marks,
 }
 
 /// What a checkpoint needs to know beside the view.
@@ -145,13 +150,14 @@ impl Inner {
         };
         let graph = graph_of(&schema)?;
         let (files, alarm) = Default::default();
-        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm };
+        let marks = Marks::default();
+        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm, marks };
         Ok(Self::of(parts, options, line))
     }
 
     /// A collection with rows that are there already.
     pub(crate) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
-        let Parts { number, name, schema, id_seed, view, graph, files, alarm } = parts;
+        let Parts { number, name, schema, id_seed, view, graph, files, alarm, marks } = parts;
         let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
@@ -164,6 +170,8 @@ impl Inner {
             trained_at: AtomicUsize::new(if files.codec > 0 { view.ready.len() } else { 0 }),
             damage: Damage::new(alarm, !files.missing.is_empty()),
             files: Mutex::new(files),
+            marks: Mutex::new(marks),
+            digests: Digests::default(),
             id_seed,
             schema,
             options,

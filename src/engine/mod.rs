@@ -17,7 +17,6 @@ mod read;
 mod stats;
 mod store;
 mod tables;
-#[cfg(feature = "mirror")]
 #[allow(dead_code, reason = "the mirror is its user")]
 pub(crate) mod tap;
 #[cfg(test)]

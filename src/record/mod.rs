@@ -12,14 +12,11 @@
 
 mod canonical;
 mod chunk;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "rows of two sides are compared by it once there is a mirror")
-)]
 mod digest;
 #[allow(dead_code, reason = "the mirror is its user")]
 mod edition;
 mod format;
+mod grave;
 mod num;
 mod row;
 #[cfg(test)]
@@ -29,8 +26,11 @@ mod validate;
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
 #[allow(unused_imports, reason = "the mirror is its user")]
+pub(crate) use digest::{digest, digest_of};
+#[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use edition::{Edition, Head, Stamp};
 pub(crate) use format::{RowRef, encode_body};
+pub(crate) use grave::{Grave, encode_grave, encode_id, parse_grave, parse_id};
 pub(crate) use num::Num;
 pub(crate) use row::{Payload, Row};
 pub(crate) use validate::admit;

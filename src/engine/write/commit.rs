@@ -14,6 +14,7 @@ use super::log::Log;
 use super::upsert::{Done, Token};
 use crate::config::Durability;
 use crate::disk::{Bug, planted};
+use crate::engine::tap::Tie;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Ver};
 use parking_lot::{Condvar, Mutex};
@@ -32,6 +33,8 @@ pub(crate) struct Line {
     seq: AtomicU64,
     queue: Mutex<Queue>,
     lead: Mutex<Lead>,
+    /// What binds the store to its mirror.
+    tie: Tie,
 }
 
 #[derive(Default)]
@@ -71,11 +74,17 @@ pub(crate) struct Mark {
 
 impl Line {
     /// A line without a log.
-    pub(crate) fn memory() -> Self {
-        Self::new(0, Durability::Durable, Mark::default(), None)
+    pub(crate) fn memory(tie: Tie) -> Self {
+        Self::new(0, Durability::Durable, Mark::default(), None, tie)
     }
 
-    pub(crate) fn new(incarnation: u64, durability: Durability, from: Mark, log: Option<Log>) -> Self {
+    pub(crate) fn new(
+        incarnation: u64,
+        durability: Durability,
+        from: Mark,
+        log: Option<Log>,
+        tie: Tie,
+    ) -> Self {
         let lead = Lead { seq: from.seq.0, clock: Clock::after(from.ver), log, is_closed: false };
         Self {
             incarnation,
@@ -83,7 +92,17 @@ impl Line {
             seq: AtomicU64::new(from.seq.0),
             queue: Mutex::default(),
             lead: Mutex::new(lead),
+            tie,
         }
+    }
+
+    pub(crate) fn tie(&self) -> &Tie {
+        &self.tie
+    }
+
+    /// A version was seen elsewhere.
+    pub(crate) fn observe(&self, ver: Ver) {
+        self.lead.lock().clock.observe(ver);
     }
 
     /// The last commit.
@@ -112,7 +131,10 @@ impl Line {
         if std::mem::replace(&mut lead.is_closed, true) {
             return Ok(());
         }
-        lead.log.as_mut().map_or(Ok(()), Log::close)
+        let closed = lead.log.as_mut().map_or(Ok(()), Log::close);
+        drop(lead);
+        self.tie.close();
+        closed
     }
 
     /// Carries out `order` after those that came before it.
@@ -139,13 +161,17 @@ impl Line {
             let group = queue.next_group();
             drop(queue);
             let place = Place { line: self, group: &group };
-            self.lead(&group);
+            let is_new = self.lead(&group);
             drop(place);
+            if is_new {
+                self.tie.committed();
+            }
             queue = self.queue.lock();
         }
     }
 
-    fn lead(&self, group: &[Arc<Ticket>]) {
+    /// Commits a group; whether there is anything new to see.
+    fn lead(&self, group: &[Arc<Ticket>]) -> bool {
         let mut lead = self.lead.lock();
         let mut drafts = Drafts::default();
         let (mut tickets, mut commits): (Vec<(&Arc<Ticket>, Option<Order>)>, Vec<Staged>) =
@@ -163,7 +189,7 @@ impl Line {
                 Err(refused) => ticket.finish(Err(refused)),
             }
         }
-        let Some(last) = commits.last().map(|c| c.seq) else { return };
+        let Some(last) = commits.last().map(|c| c.seq) else { return false };
         let adds = commits.iter().any(Staged::adds);
         match drafts.make_room().and_then(|()| self.carry_out(&mut lead, &mut commits)) {
             Ok(()) => {
@@ -173,6 +199,7 @@ impl Line {
                     let token = self.token_of(commit.seq);
                     ticket.finish(Ok(commit.done(token)));
                 }
+                true
             }
             Err(e) => {
                 // The first of them is to be the first again.
@@ -182,6 +209,7 @@ impl Line {
                         None => ticket.finish(Err(e.again())),
                     }
                 }
+                false
             }
         }
     }
@@ -194,7 +222,7 @@ impl Line {
 
     /// The log first, then what searches see.
     fn carry_out(&self, lead: &mut Lead, commits: &mut [Staged]) -> Result<()> {
-        let durable = self.durability == Durability::Durable;
+        let durable = self.durability != Durability::Buffered;
         if let Some(log) = lead.log.as_mut().filter(|_| durable && planted(Bug::PublishBeforeSync)) {
             log.write(commits, false)?;
             apply(commits)?;
