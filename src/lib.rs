@@ -24,6 +24,9 @@ mod metrics;
 #[cfg(feature = "mirror")]
 #[allow(dead_code, reason = "under construction")]
 mod mirror;
+#[cfg(feature = "mirror")]
+#[allow(dead_code, unused_imports, reason = "under construction")]
+mod postgres;
 mod record;
 mod sets;
 #[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]

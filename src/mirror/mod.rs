@@ -8,4 +8,4 @@
 //!
 //! Knows the engine's tap and the [`Remote`](remote::Remote) trait. Knows no SQL, and no URL.
 
-mod remote;
+pub(crate) mod remote;

@@ -30,6 +30,8 @@ mod validate;
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
 #[allow(unused_imports, reason = "the mirror is its user")]
+pub(crate) use digest::digest;
+#[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use edition::{Edition, Head, Stamp};
 #[allow(unused_imports, reason = "the log and the blocks are its users")]
 pub(crate) use format::{RowRef, encode_body};
