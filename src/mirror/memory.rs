@@ -93,6 +93,6 @@ mod tests {
         }
         assert_eq!(memory.unverified(), None);
         memory.distrust();
-        assert_eq!((memory.unverified(), memory.cursor), (Some("a"), None));
+        assert_eq!((memory.unverified(), &memory.cursor), (Some("a"), &None));
     }
 }
