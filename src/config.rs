@@ -160,10 +160,15 @@ pub enum Durability {
     Buffered,
     /// When the disk has it.
     Durable,
+    /// When the disk has it and the mirror's database too, or a later version of it. A write that the database does not
+    /// acknowledge in [`Options::mirrored_timeout_ms`] is an error of kind [`ErrorKind::Unavailable`](crate::ErrorKind): it is
+    /// stored on this disk, and will be sent.
+    Mirrored,
 }
 
 impl Durability {
-    const NAMES: [(Self, &str); 2] = [(Self::Buffered, "buffered"), (Self::Durable, "durable")];
+    const NAMES: [(Self, &str); 3] =
+        [(Self::Buffered, "buffered"), (Self::Durable, "durable"), (Self::Mirrored, "mirrored")];
 }
 
 /// How sealed files are brought into memory.
@@ -194,6 +199,8 @@ pub struct Options {
     pub durability: Durability,
     /// How long a `buffered` write may wait for the disk, in milliseconds. Default: 100.
     pub flush_ms: u64,
+    /// How long a `mirrored` write waits for the database, in milliseconds. Default: 10,000.
+    pub mirrored_timeout_ms: u64,
     /// How files are brought into memory. Default: `mmap`. `heap` where others can write to the folder.
     pub io: Io,
     /// Share of one core that background work may take, 0.01 to 1. Default: 0.5. Linking new rows does not count:
@@ -234,6 +241,7 @@ impl Default for Options {
             filter_cache_bytes: 32 << 20,
             durability: Durability::Durable,
             flush_ms: 100,
+            mirrored_timeout_ms: 10_000,
             io: Io::Mmap,
             background_cpu: 0.5,
             tail_rows_max: 1_024,
@@ -265,6 +273,7 @@ impl Options {
         filter_cache_bytes: usize,
         durability: Durability,
         flush_ms: u64,
+        mirrored_timeout_ms: u64,
         io: Io,
         background_cpu: f64,
         tail_rows_max: usize,

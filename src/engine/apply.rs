@@ -4,6 +4,7 @@
 
 use super::draft::{NewRow, Staged};
 use super::inner::Inner;
+use super::tap::Step;
 use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Slot};
@@ -48,6 +49,7 @@ impl Inner {
         self.train_first(&mut view, commits.iter().flat_map(|c| c.rows.iter().map(|new| &new.row)));
         let (mut added, mut removed, mut ready) = (Vec::new(), Vec::new(), Vec::new());
         let mut ends = Vec::with_capacity(commits.len());
+        let mut steps: Vec<Step> = Vec::new();
         let (mut seq, mut slot) = (Seq(0), Slot(0));
         for commit in commits {
             for (nth, row) in std::mem::take(&mut commit.rows).into_iter().enumerate() {
@@ -60,11 +62,16 @@ impl Inner {
                 if row.row.vector.is_some() {
                     ready.push(slot);
                 }
+                steps.extend(row.since.map(|since| Step::Soil(slot, since)));
                 self.put_row(&view, slot, row, &mut writer.work)?;
                 added.push(slot);
                 slot = slot.following(self.block_slots());
             }
             removed.extend_from_slice(&commit.removed);
+            if let Some(marking) = commit.marking.take() {
+                steps.push(Step::Clean(commit.removed.clone()));
+                steps.push(Step::Mark(marking, commit.seq));
+            }
             ends.push((added.len(), removed.len()));
             seq = commit.seq;
         }
@@ -89,7 +96,12 @@ impl Inner {
         view.tail = waiting.chain(ready.iter().copied()).collect();
         view.seq = seq;
         self.dead.fetch_add(removed.len(), Ordering::Relaxed);
-        self.view.store(Arc::new(view));
+        {
+            // The marks are those of the view, for who holds their lock.
+            let mut marks = self.marks();
+            steps.into_iter().for_each(|step| step.take(&mut marks));
+            self.view.store(Arc::new(view));
+        }
         self.clear_missing(&removed);
         // Whoever takes a slot off the queue finds it in the view.
         self.unlinked.push(&ready);

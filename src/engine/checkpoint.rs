@@ -14,7 +14,7 @@ use crate::disk::{Bug, fault, planted};
 use crate::error::Result;
 use crate::ids::Seq;
 use crate::manifest::{
-    self, AtSeq, CollectionEntry, FileEntry, Manifest, Name, Sets, collection_folder, write_sets,
+    self, AtSeq, CollectionEntry, FileEntry, Manifest, Marked, Name, Sets, collection_folder, write_sets,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(super) struct Subject {
     pub(super) view: Arc<View>,
     /// Blocks whose codes need a file that is not the one that they have.
     pub(super) remade: BTreeSet<u16>,
+    /// What the mirror has to know, and which state of it that is; nothing in a store that was never attached.
+    pub(super) marked: Option<(Marked, u64)>,
 }
 
 impl Shared {
@@ -121,6 +123,9 @@ impl Shared {
                 let mut files = subject.inner.files.lock();
                 files.remade.retain(|block| !subject.remade.contains(block));
                 files.has_bad_sets = false;
+                if let Some((_, changes)) = &subject.marked {
+                    subject.inner.marks().saved(*changes);
+                }
             }
         }
         Ok(())
@@ -145,6 +150,7 @@ impl Shared {
                 inner: inner.clone(),
                 remade: inner.files.lock().remade.clone(),
                 view: inner.view.load_full(),
+                marked: self.line.tie().is_attached().then(|| inner.marks().image()),
             };
             (mark, collections.values().map(subject).collect())
         })
@@ -182,9 +188,15 @@ impl Shared {
         }
         let missing: Vec<u32> = inner.files.lock().missing.slots().map(|slot| slot.0).collect();
         let is_bad = inner.files.lock().has_bad_sets;
-        if is_bad || entry.sets.as_ref().is_none_or(|at| at.seq < view.seq) || entry.missing != missing {
+        let is_unsaved = subject.marked.is_some() && inner.marks().is_unsaved();
+        if is_bad
+            || is_unsaved
+            || entry.sets.as_ref().is_none_or(|at| at.seq < view.seq)
+            || entry.missing != missing
+        {
             let name = Name::Sets(number);
-            let sets = Sets { live: view.live.clone(), ready: view.ready.clone() };
+            let marked = subject.marked.as_ref().map(|(marked, _)| marked.clone());
+            let sets = Sets { live: view.live.clone(), ready: view.ready.clone(), marked };
             let named = write_sets(disk, &format!("{folder}/{name}"), &sets)?;
             entry.sets = Some(AtSeq { seq: mark.seq, file: FileEntry::new(name, named) });
             entry.missing = missing;

@@ -10,6 +10,7 @@
 use super::apply::apply;
 use super::draft::{Clock, Drafts, Order, Staged};
 use super::log::{Counters, Log};
+use super::tap::Tie;
 use super::write::{Done, Token};
 use crate::config::Durability;
 use crate::disk::{Bug, planted};
@@ -31,6 +32,8 @@ pub(super) struct Line {
     seq: AtomicU64,
     queue: Mutex<Queue>,
     lead: Mutex<Lead>,
+    /// What binds the store to its mirror.
+    tie: Tie,
 }
 
 #[derive(Default)]
@@ -68,11 +71,17 @@ pub(super) struct Mark {
 
 impl Line {
     /// A line without a log.
-    pub(super) fn memory() -> Self {
-        Self::new(0, Durability::Durable, Mark::default(), None)
+    pub(super) fn memory(tie: Tie) -> Self {
+        Self::new(0, Durability::Durable, Mark::default(), None, tie)
     }
 
-    pub(super) fn new(incarnation: u64, durability: Durability, from: Mark, log: Option<Log>) -> Self {
+    pub(super) fn new(
+        incarnation: u64,
+        durability: Durability,
+        from: Mark,
+        log: Option<Log>,
+        tie: Tie,
+    ) -> Self {
         let lead = Lead { seq: from.seq.0, clock: Clock::after(from.ver), log, is_closed: false };
         Self {
             incarnation,
@@ -80,7 +89,17 @@ impl Line {
             seq: AtomicU64::new(from.seq.0),
             queue: Mutex::default(),
             lead: Mutex::new(lead),
+            tie,
         }
+    }
+
+    pub(super) fn tie(&self) -> &Tie {
+        &self.tie
+    }
+
+    /// A version was seen elsewhere.
+    pub(super) fn observe(&self, ver: Ver) {
+        self.lead.lock().clock.observe(ver);
     }
 
     /// The last commit.
@@ -113,7 +132,10 @@ impl Line {
         if std::mem::replace(&mut lead.is_closed, true) {
             return Ok(());
         }
-        lead.log.as_mut().map_or(Ok(()), Log::close)
+        let closed = lead.log.as_mut().map_or(Ok(()), Log::close);
+        drop(lead);
+        self.tie.close();
+        closed
     }
 
     /// Carries out `order` after those that came before it.
@@ -139,13 +161,17 @@ impl Line {
             let group = queue.next_group();
             drop(queue);
             let place = Place { line: self, group: &group };
-            self.lead(&group);
+            let is_new = self.lead(&group);
             drop(place);
+            if is_new {
+                self.tie.committed();
+            }
             queue = self.queue.lock();
         }
     }
 
-    fn lead(&self, group: &[Arc<Ticket>]) {
+    /// Commits a group; whether there is anything new to see.
+    fn lead(&self, group: &[Arc<Ticket>]) -> bool {
         let mut lead = self.lead.lock();
         let mut drafts = Drafts::default();
         let (mut tickets, mut commits): (Vec<&Ticket>, Vec<Staged>) = Default::default();
@@ -161,7 +187,7 @@ impl Line {
                 Err(refused) => ticket.finish(Err(refused)),
             }
         }
-        let Some(last) = commits.last().map(|c| c.seq) else { return };
+        let Some(last) = commits.last().map(|c| c.seq) else { return false };
         match drafts.make_room().and_then(|()| self.carry_out(&mut lead, &mut commits)) {
             Ok(()) => {
                 lead.seq = last.0;
@@ -170,18 +196,20 @@ impl Line {
                     let token = self.token_of(commit.seq);
                     ticket.finish(Ok(commit.done(token)));
                 }
+                true
             }
             Err(e) => {
                 for ticket in tickets {
                     ticket.finish(Err(e.again()));
                 }
+                false
             }
         }
     }
 
     /// The log first, then what searches see.
     fn carry_out(&self, lead: &mut Lead, commits: &mut [Staged]) -> Result<()> {
-        let durable = self.durability == Durability::Durable;
+        let durable = self.durability != Durability::Buffered;
         if let Some(log) = lead.log.as_mut().filter(|_| durable && planted(Bug::PublishBeforeSync)) {
             log.write(commits, false)?;
             apply(commits)?;

@@ -130,7 +130,11 @@ impl Inner {
         view.ready = view.ready.with(&[], &bad);
         view.tail = view.tail.iter().copied().filter(|s| view.ready.contains(*s)).collect();
         self.dead.fetch_add(bad.len(), Ordering::Relaxed);
+        // What cannot be read cannot be sent.
+        let mut marks = self.marks();
+        marks.clean_rows(&bad);
         self.view.store(Arc::new(view));
+        drop(marks);
         bad.len()
     }
 

@@ -9,7 +9,8 @@ use crate::disk::{Disk, Mapping, RealDisk, SectionsFile, TMP, fault};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BlockId, Slot};
 use crate::manifest::{
-    self, CollectionEntry, FileEntry, IDENT, Ident, Manifest, Name, Sets, collection_number, manifest_name,
+    self, Bond, CollectionEntry, FileEntry, IDENT, Ident, MIRROR, Manifest, Name, Sets, collection_number,
+    manifest_name,
 };
 use crate::record::RowRef;
 use crate::wal::{self, Kind, RowsCommit};
@@ -34,6 +35,7 @@ pub(super) fn examine(disk: &dyn Disk) -> Result<Diagnosis> {
     let mut doctor = Doctor { disk, out: Diagnosis { place: disk.place(), ..Diagnosis::default() } };
     doctor.lock();
     let ident = doctor.ident();
+    doctor.bond();
     let newest = doctor.manifests(ident.as_ref())?;
     if let Some(manifest) = &newest {
         doctor.out.manifest = Some(manifest.number);
@@ -81,6 +83,14 @@ impl Doctor<'_> {
                 self.out.add(Finding::of(IDENT, &e, remedy));
                 None
             }
+        }
+    }
+
+    fn bond(&mut self) {
+        self.count(MIRROR);
+        if let Err(e) = Bond::read(self.disk) {
+            let remedy = "nothing: the mirror begins anew, and compares every row with the database";
+            self.out.add(Finding::of(MIRROR, &e, remedy));
         }
     }
 
@@ -238,7 +248,12 @@ impl Doctor<'_> {
             manifest.replay_from,
             manifest.seq,
             &mut |seq, kind, payload| {
-                if kind == Kind::Rows && RowsCommit::parse(payload).is_none() {
+                let is_sound = match kind {
+                    Kind::Rows => RowsCommit::parse(payload).is_some(),
+                    Kind::Mirrored => RowsCommit::parse_mirrored(payload).is_some(),
+                    Kind::Create | Kind::Drop => true,
+                };
+                if !is_sound {
                     senseless.push(seq);
                 }
                 Ok(())

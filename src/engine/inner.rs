@@ -1,7 +1,7 @@
 //! The shared state behind a collection's handles, and the locks that order its writers.
 //!
-//! Order of locks: `chores`, `linking`, `writer`, then the small ones (`ids`, `members`, a field index). `writer` and the
-//! small ones are never held across a call to the graph, nor across a sync.
+//! Order of locks: `chores`, `linking`, `writer`, then the small ones (`ids`, `members`, a field index, `files`), last `marks`.
+//! `writer` and the small ones are never held across a call to the graph, nor across a sync.
 
 use super::commit::Line;
 use super::damage::Damage;
@@ -12,6 +12,7 @@ use super::missing::Missing;
 use super::names::Names;
 use super::replay::Described;
 use super::restore::block_slots;
+use super::tap::{Digests, Marks};
 use super::view::{Tables, View};
 use crate::config::{GraphKind, Options, Schema};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +63,9 @@ pub(super) struct Inner {
     pub(super) filters: FilterCache,
     pub(super) files: Mutex<Files>,
     pub(super) damage: Damage,
+    /// What the mirror's database does not know yet.
+    pub(super) marks: Mutex<Marks>,
+    pub(super) digests: Digests,
     /// Wakes who does the background work; nobody does in a store in memory.
     pub(super) background: Option<Arc<Bell>>,
     scratches: ArrayQueue<Box<Scratch>>,
@@ -78,6 +82,7 @@ pub(super) struct Parts {
     pub(super) files: Files,
     /// Raised by the files of rows.
     pub(super) alarm: Arc<AtomicBool>,
+    pub(super) marks: Marks,
 }
 
 /// What a checkpoint needs to know beside the view.
@@ -145,13 +150,14 @@ impl Inner {
         };
         let graph = graph_of(&schema)?;
         let (files, alarm) = Default::default();
-        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm };
+        let marks = Marks::default();
+        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm, marks };
         Ok(Self::of(parts, options, line))
     }
 
     /// A collection with rows that are there already.
     pub(super) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
-        let Parts { number, name, schema, id_seed, view, graph, files, alarm } = parts;
+        let Parts { number, name, schema, id_seed, view, graph, files, alarm, marks } = parts;
         let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
@@ -164,6 +170,8 @@ impl Inner {
             trained_at: AtomicUsize::new(if files.codec > 0 { view.ready.len() } else { 0 }),
             damage: Damage::new(alarm, !files.missing.is_empty()),
             files: Mutex::new(files),
+            marks: Mutex::new(marks),
+            digests: Digests::default(),
             id_seed,
             schema,
             options,

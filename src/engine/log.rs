@@ -253,7 +253,13 @@ fn pieces_of(commit: &Staged) -> (Kind, Vec<u8>, RowsPayload) {
                 rows.push(&body, new.row.vector.as_deref());
             }
             rows.head(&commit.removed, commit.first, &mut head);
-            Kind::Rows
+            match &commit.marking {
+                None => Kind::Rows,
+                Some(marking) => {
+                    rows.mark(commit.rows.iter().map(|new| new.since.is_some()), marking);
+                    Kind::Mirrored
+                }
+            }
         }
         Event::Create(text) => {
             head.extend_from_slice(text.as_bytes());

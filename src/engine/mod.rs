@@ -44,7 +44,7 @@ mod search;
 mod snapshot;
 mod stats;
 mod store;
-#[cfg(feature = "mirror")]
+#[allow(dead_code, reason = "the mirror is its user")]
 pub(crate) mod tap;
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,12 @@ use super::log::{Log, LogStart};
 use super::replay::Replay;
 use super::restore::{self, Restored};
 use super::store::Shared;
+use super::tap::Tie;
 use crate::config::Options;
 use crate::disk::{Disk, fault};
-use crate::error::{Error, Result};
-use crate::ids::{Seq, Ver};
-use crate::manifest::{Hole, WAL};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::Seq;
+use crate::manifest::{Bond, Hole, WAL};
 use crate::wal::{self, Commit, Kind, Scan};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +45,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
     let bad_blocks = restored.iter().map(|r| r.bad_blocks).sum();
     let fallback = fallback(&restored);
     let from = fallback.as_ref().map_or(manifest.replay_from, |(since, _)| manifest.replay_from.min(*since));
-    let mut replay = Replay::new(restored, &manifest, &options);
+    let (bond, bad_bond) = bond_of(&*disk)?;
+    let mut replay = Replay::new(restored, &manifest, &options, bond.is_some());
     let mut tail: Tail = Vec::new();
     let scan = wal::scan(&*disk, ident.store, from, manifest.seq, &mut |seq, kind, payload| {
         if newest.is_some_and(|(first, _)| seq >= first) {
@@ -56,18 +58,29 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options, bell: Option<Arc<Bell>
         return Err(why);
     }
     let last = Seq(scan.last.0.max(manifest.seq.0));
-    let ver = replay.ver.max(Ver(i64::try_from(manifest.ver).unwrap_or(i64::MAX)));
     let log = begin_log(&disk, &scan, &tail, last, ident.store, newest, &options)?;
-    let mark = Mark { seq: last, ver };
-    let line = Line::new(manifest.incarnation, options.durability, mark, Some(log));
+    let mark = Mark { seq: last, ver: replay.clock.last() };
+    let bond = bond.or_else(|| replay.is_attached.then(Bond::default));
+    let tie = Tie::new(ident.node, manifest.origins.clone(), bond);
+    let line = Line::new(manifest.incarnation, options.durability, mark, Some(log), tie);
     let shared = Shared::new(options, line, Some(home), bell, ident.id_seed);
     let next_collection = replay.next_collection;
     let collections = replay.finish(&shared, &*disk)?;
     shared.next_collection.store(next_collection, Ordering::Relaxed);
     *shared.collections.write() = collections;
     shared.note_damage(&manifest.holes, &scan);
+    bad_bond.into_iter().for_each(|e| shared.note_damaged(e.to_string()));
     shared.judge(blocks, bad_blocks);
     Ok(shared)
+}
+
+/// What binds the store to a database. That it is bound is known though what was remembered is damaged; then the mirror begins anew.
+fn bond_of(disk: &dyn Disk) -> Result<(Option<Bond>, Option<Error>)> {
+    match Bond::read(disk) {
+        Ok(bond) => Ok((bond, None)),
+        Err(e) if e.kind() == ErrorKind::Corrupt => Ok((Some(Bond::default()), Some(e))),
+        Err(e) => Err(e),
+    }
 }
 
 /// The valid tail of the newest file goes to a file of its own, with a salt of its own.

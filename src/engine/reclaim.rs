@@ -117,6 +117,7 @@ impl Inner {
         self.view.store(Arc::new(view));
         let mut files = self.files.lock();
         files.dropped.insert(block.0);
+        self.digests.forget(block.index());
         files.block_seqs.remove(&block.0);
         self.link_steps.fetch_add(1, Ordering::Relaxed);
     }

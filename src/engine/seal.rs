@@ -50,7 +50,7 @@ pub(super) fn write_full_blocks(
     entry: &mut CollectionEntry,
     pace: &dyn Fn(usize),
 ) -> Result<bool> {
-    let Subject { inner, view, remade } = subject;
+    let Subject { inner, view, remade, .. } = subject;
     let vectors = &view.tables.vectors;
     let codec = inner.files.lock().codec;
     let mut is_new = false;
@@ -92,7 +92,7 @@ pub(super) fn write_head(
     number: u64,
     pace: &dyn Fn(usize),
 ) -> Result<bool> {
-    let Subject { inner, view, remade } = subject;
+    let Subject { inner, view, remade, .. } = subject;
     let vectors = &view.tables.vectors;
     let block = vectors.next_slot().block();
     let rows = vectors.rows_in(block.index());

@@ -6,7 +6,8 @@
 //!
 //! A copy is a store of its own, by a new `store` and a new `node`: it may live beside its original, and from the first commit of
 //! either on both say different things under the same seqs. What it keeps is `id_seed`, which is in its files, and in its manifest
-//! whose rows those are that say they are of this store.
+//! whose rows those are that say they are of this store. A copy of a store with a mirror is attached to a database too and keeps what
+//! is dirty and buried, but remembers nothing of that database: its mirror begins anew, under its own node.
 
 use super::checkpoint::Scope;
 use super::home::{self, unix_ms};
@@ -15,7 +16,7 @@ use super::write::Token;
 use crate::disk::{Disk, Lock, RealDisk, TMP, fault, verify_envelope, verify_sections};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    self, CollectionEntry, FileEntry, IDENT, Ident, Latest, Manifest, Name, Origin, PARTIAL,
+    self, Bond, CollectionEntry, FileEntry, IDENT, Ident, Latest, MIRROR, Manifest, Name, Origin, PARTIAL,
     collection_folder,
 };
 use crate::wal;
@@ -71,9 +72,10 @@ impl Store {
         let target = Target::begin(folder.as_ref())?;
         // Held until all is shared: no checkpoint and no sweep meanwhile.
         let mut manifests = home.manifests.lock();
-        let shared_out = shared
-            .checkpoint_of(home, &mut manifests, Scope::Whole, &|_| {})
-            .and_then(|()| target.fill(&*home.disk, &home.ident, &manifests[0]));
+        let shared_out = shared.checkpoint_of(home, &mut manifests, Scope::Whole, &|_| {}).and_then(|()| {
+            let bond = shared.line.tie().is_attached().then(Bond::default);
+            target.fill(&*home.disk, &home.ident, &manifests[0], bond)
+        });
         target.done(shared_out, &manifests[0])?;
         Ok(SnapshotReport::of(&manifests[0]))
     }
@@ -99,11 +101,12 @@ impl Store {
             Error::new(e.kind(), message).with_source(e)
         };
         let (ident, manifest) = state(&from)?;
+        let bond = Bond::read(&from).map_err(refused)?.map(|_| Bond::default());
         // Before the long part.
         let target = Target::begin(folder.as_ref())?;
         let filled = verify(&from, &manifest, progress)
             .map_err(refused)
-            .and_then(|()| target.fill(&from, &ident, &manifest));
+            .and_then(|()| target.fill(&from, &ident, &manifest, bond));
         target.done(filled, &manifest)?;
         Ok(SnapshotReport::of(&manifest))
     }
@@ -243,7 +246,7 @@ impl Target {
     }
 
     /// Everything, durably: files, identity, and the manifest last.
-    fn fill(&self, from: &dyn Disk, ident: &Ident, manifest: &Manifest) -> Result<()> {
+    fn fill(&self, from: &dyn Disk, ident: &Ident, manifest: &Manifest, bond: Option<Bond>) -> Result<()> {
         for entry in &manifest.collections {
             let folder = collection_folder(entry.number);
             self.disk.make_dir(&folder).map_err(|e| fault("make", &folder, e))?;
@@ -256,6 +259,7 @@ impl Target {
         }
         let (ident, manifest) = of_its_own(ident, manifest);
         ident.create(&self.disk)?;
+        bond.map_or(Ok(()), |bond| bond.write(&self.disk))?;
         manifest::commit(&self.disk, &manifest)?;
         let finish = self.disk.remove(PARTIAL).and_then(|()| self.disk.sync_dir(""));
         finish.map_err(|e| fault("finish", &self.disk.place(), e))?;
@@ -275,7 +279,7 @@ impl Target {
             }
             let _ = self.disk.remove_dir(folder);
         }
-        for name in [IDENT, &manifest::manifest_name(manifest.number), PARTIAL] {
+        for name in [IDENT, MIRROR, &manifest::manifest_name(manifest.number), PARTIAL] {
             let _ = self.disk.remove(name);
         }
         let _ = self.disk.remove_dir("");

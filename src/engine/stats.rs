@@ -20,6 +20,10 @@ pub struct Stats {
     /// Chunks that exist and cannot be read: damaged, and not written again since. While there are any, answers say that they
     /// are degraded.
     pub missing: usize,
+    /// Chunks that the mirror's database has not acknowledged; 0 without a mirror.
+    pub dirty: usize,
+    /// Deletions that it has not acknowledged.
+    pub graves: usize,
     /// Documents that have, or had, a chunk.
     pub documents: usize,
     /// Tenants that have, or had, a chunk.
@@ -148,12 +152,16 @@ impl Stats {
             fields: tables.fields.iter().map(|f| f.heap_bytes()).sum(),
             sets: view.live.bytes() + view.ready.bytes() + members_bytes + inner.filters.bytes(),
         };
+        let missing = inner.files.lock().missing.len();
+        let marks = inner.marks();
         Self {
             rows: view.live.len(),
             pending: view.live.len() - view.ready.len(),
             tail: view.tail.len(),
             dead,
-            missing: inner.files.lock().missing.len(),
+            missing,
+            dirty: marks.rows_len(),
+            graves: marks.dirty_graves_len(),
             documents: members.documents.len(),
             tenants: members.tenants.len(),
             bytes,

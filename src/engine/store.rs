@@ -10,15 +10,15 @@ use super::keeper::{Bell, Keeper};
 use super::open;
 use super::repair::Refetcher;
 use super::stats::StoreStats;
+use super::tap::Tie;
 use super::write::Token;
 use crate::config::{Options, Schema};
 use crate::disk::{Disk, RealDisk, fault};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::limits;
-use crate::manifest::collection_folder;
+use crate::manifest::{Ident, collection_folder};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -117,55 +117,28 @@ impl Store {
     }
 
     fn of(options: Options) -> Self {
-        let id_seed = RandomState::new().hash_one(0);
-        let shared = Shared::new(options, Line::memory(), None, None, id_seed);
+        let Ident { id_seed, node, .. } = Ident::random(0);
+        let line = Line::memory(Tie::new(node, Vec::new(), None));
+        let shared = Shared::new(options, line, None, None, id_seed);
         Self { alive: Arc::new(Alive { shared: Arc::new(shared), keeper: None }) }
     }
 
     /// Makes a collection. An error if one of that name exists.
     pub fn create_collection(&self, name: &str, schema: Schema) -> Result<Collection> {
-        schema.validate()?;
-        check_name(name)?;
-        let shared = &self.alive.shared;
-        let mut collections = shared.collections.write();
-        if collections.contains_key(name) {
-            let exists = format!("collection {name:?} exists; open it, drop it, or use another name");
-            return Err(Error::new(ErrorKind::Conflict, exists));
-        }
-        let number = shared.next_collection.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(shared.collection(number, name, schema)?);
-        shared.announce(&inner, Event::Create(inner.describe()))?;
-        collections.insert(name.to_owned(), inner.clone());
+        let inner = self.alive.shared.create(name, schema)?;
         Ok(Collection::new(inner, self.alive.clone()))
     }
 
     /// Opens a collection. An error if there is none of that name.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
-        let inner = self.alive.shared.collections.read().get(name).cloned();
-        let inner = inner.ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                format!("there is no collection {}; create it first", excerpt(name)),
-            )
-        })?;
+        let inner = self.alive.shared.find(name)?;
         Ok(Collection::new(inner, self.alive.clone()))
     }
 
     /// Opens a collection, or makes it. An error if one exists with another schema.
     pub fn get_or_create(&self, name: &str, schema: Schema) -> Result<Collection> {
-        match self.create_collection(name, schema.clone()) {
-            Err(e) if e.kind() == ErrorKind::Conflict => {}
-            done => return done,
-        }
-        let collection = self.open_collection(name)?;
-        if *collection.schema() != schema {
-            let other = format!(
-                "collection {name:?} exists with another schema: {:?}, not {schema:?}; use its schema or another name",
-                collection.schema()
-            );
-            return Err(Error::new(ErrorKind::Conflict, other));
-        }
-        Ok(collection)
+        let inner = self.alive.shared.find_or_create(name, schema)?;
+        Ok(Collection::new(inner, self.alive.clone()))
     }
 
     /// Drops a collection with all its chunks. Handles to it answer with an error from then on.
@@ -179,6 +152,8 @@ impl Store {
         shared.announce(&inner, Event::Drop(inner.describe()))?;
         inner.dropped.store(true, Ordering::Release);
         collections.remove(name);
+        drop(collections);
+        shared.line.tie().notify();
         Ok(())
     }
 
@@ -246,6 +221,43 @@ impl Shared {
             refetch: Refetcher::default(),
             id_seed,
         }
+    }
+
+    fn create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
+        schema.validate()?;
+        check_name(name)?;
+        let mut collections = self.collections.write();
+        if collections.contains_key(name) {
+            let exists = format!("collection {name:?} exists; open it, drop it, or use another name");
+            return Err(Error::new(ErrorKind::Conflict, exists));
+        }
+        let number = self.next_collection.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::new(self.collection(number, name, schema)?);
+        self.announce(&inner, Event::Create(inner.describe()))?;
+        collections.insert(name.to_owned(), inner.clone());
+        Ok(inner)
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Inner>> {
+        let none = || format!("there is no collection {}; create it first", excerpt(name));
+        let found = self.collections.read().get(name).cloned();
+        found.ok_or_else(|| Error::new(ErrorKind::NotFound, none()))
+    }
+
+    pub(super) fn find_or_create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
+        match self.create(name, schema.clone()) {
+            Err(e) if e.kind() == ErrorKind::Conflict => {}
+            done => return done,
+        }
+        let inner = self.find(name)?;
+        if inner.schema != schema {
+            let other = format!(
+                "collection {name:?} exists with another schema: {:?}, not {schema:?}; use its schema or another name",
+                inner.schema
+            );
+            return Err(Error::new(ErrorKind::Conflict, other));
+        }
+        Ok(inner)
     }
 
     /// A collection without rows, which nobody sees yet.

@@ -55,7 +55,7 @@ impl Tables {
     /// Writes vector, code, metadata and body of `slot`, which is the next of its block. `freeze` if it is the last that comes
     /// to the block, and nobody else will bring the block's index into its final form.
     pub(super) fn write(&self, slot: Slot, new: NewRow, freeze: bool, work: &mut Vec<f32>) -> Result<()> {
-        let NewRow { row, ver, node } = new;
+        let NewRow { row, ver, node, since: _ } = new;
         let got = self.vectors.push(slot.block(), row.vector.as_deref())?;
         if got != slot {
             return Err(misplaced(slot, got));

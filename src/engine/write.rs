@@ -2,6 +2,7 @@
 
 use super::draft::{Change, Order, Pick};
 use super::inner::Inner;
+use super::tap::Applied;
 use crate::error::{Error, Result};
 use crate::ids::{ChunkId, Seq};
 use crate::record::{Chunk, Row, admit};
@@ -45,6 +46,8 @@ pub struct Ack {
     pub upserted: usize,
     /// Chunks refused.
     pub rejected: usize,
+    /// The mirror's database has them too: it was waited for, as [`Durability::Mirrored`](crate::Durability) demands.
+    pub mirrored: bool,
 }
 
 /// What a commit has done.
@@ -54,6 +57,8 @@ pub(super) struct Done {
     pub(super) removed: usize,
     /// Rows that were not stored: their places in the batch, and why.
     pub(super) refused: Vec<(usize, &'static str)>,
+    /// What became of versions from the database.
+    pub(super) applied: Applied,
 }
 
 impl Inner {
@@ -89,8 +94,9 @@ impl Inner {
         }
         let upserted = admitted - done.refused.len();
         self.after_write(upserted);
+        let mirrored = upserted > 0 && self.await_mirror(done.token)?;
         let rejected = results.len() - upserted;
-        Ok(Ack { token: done.token, results, upserted, rejected })
+        Ok(Ack { token: done.token, results, upserted, rejected, mirrored })
     }
 
     /// Deletes the picked rows; says how many there were.
@@ -99,17 +105,18 @@ impl Inner {
         let done = self.line.commit(self.order(Change::Delete(pick), tenant))?;
         if done.removed > 0 {
             self.after_write(done.removed);
+            self.await_mirror(done.token)?;
         }
         Ok((done.removed, done.token))
     }
 
-    fn order(self: &Arc<Self>, change: Change, tenant: Option<&str>) -> Order {
+    pub(super) fn order(self: &Arc<Self>, change: Change, tenant: Option<&str>) -> Order {
         Order { collection: self.clone(), tenant: tenant.map(Box::from), change }
     }
 
     /// What a write pays for after its commit: with somebody in the background, its own linking where it is large or too
     /// much waits; else all of it.
-    fn after_write(self: &Arc<Self>, rows: usize) {
+    pub(super) fn after_write(self: &Arc<Self>, rows: usize) {
         let Some(bell) = &self.background else {
             self.link_waiting(rows);
             return self.maintain(rows);

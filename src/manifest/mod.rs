@@ -9,6 +9,7 @@ mod check;
 mod commit;
 mod format;
 mod ident;
+mod mirror;
 mod names;
 mod sets;
 mod sweep;
@@ -16,12 +17,13 @@ mod sweep;
 mod tests;
 
 pub(crate) use commit::{KEPT, Latest, commit, kept, latest, numbers, read};
-pub(crate) use format::FORMAT;
+pub(crate) use format::{FORMAT, MIRROR_STATE_BYTES_MAX};
 pub(crate) use ident::Ident;
+pub(crate) use mirror::Bond;
 pub(crate) use names::{
-    IDENT, Name, PARTIAL, WAL, collection_folder, collection_number, manifest_name, manifest_number,
+    IDENT, MIRROR, Name, PARTIAL, WAL, collection_folder, collection_number, manifest_name, manifest_number,
 };
-pub(crate) use sets::{Sets, read_sets, write_sets};
+pub(crate) use sets::{Marked, Sets, read_sets, write_sets};
 pub(crate) use sweep::sweep;
 
 use crate::config::Schema;

@@ -7,6 +7,9 @@ use crate::ids::BlockId;
 /// Written once, when the store is made.
 pub(crate) const IDENT: &str = "IDENT";
 
+/// Says that the store has a mirror, and what that remembers.
+pub(crate) const MIRROR: &str = "MIRROR";
+
 /// Stands in a folder that a store is being copied into, until all of it is there.
 pub(crate) const PARTIAL: &str = "PARTIAL";
 

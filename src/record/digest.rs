@@ -3,26 +3,33 @@
 //! Invariant: the encoding is unambiguous (every field has a presence byte and a length) and never changes. The seed is a
 //! secret of the database, so nobody can prepare two rows with one digest.
 
-use super::row::{Payload, Row};
+use super::format::RowRef;
+use super::row::Row;
+use crate::ids::Ver;
 use xxhash_rust::xxh3::Xxh3;
 
+#[cfg_attr(not(test), allow(dead_code, reason = "the mirror is its user"))]
 /// The digest of the canonical row. An absent payload and an empty one are the same row.
 pub(crate) fn digest(row: &Row, seed: u64) -> u64 {
-    let empty = Payload::default();
-    let Row { id, vector, payload } = row;
-    let payload = payload.as_deref().unwrap_or(&empty);
+    let body = RowRef::of(row.id.as_str(), row.payload.as_deref(), Ver(0));
+    digest_of(&body, row.vector.as_deref(), seed)
+}
+
+/// The same of a row where it stands. Who wrote which version of it does not count.
+pub(crate) fn digest_of(body: &RowRef<'_>, vector: Option<&[f32]>, seed: u64) -> u64 {
     // Named one by one, so that a new field cannot be forgotten here.
-    let Payload { text, metadata: _, document, chunk_index, tenant, embedding_model } = payload;
+    #[rustfmt::skip]
+    let RowRef { id, ver: _, node: _, chunk_index, has_vector: _, text, document, tenant, embedding_model, metadata } = body;
 
     let mut fields = Fields(Xxh3::with_seed(seed));
-    fields.text(Some(id.as_str()));
-    fields.vector(vector.as_deref());
-    fields.text(text.as_deref());
-    fields.text(Some(payload.metadata_json()));
-    fields.text(document.as_deref());
+    fields.text(Some(id));
+    fields.vector(vector);
+    fields.text(*text);
+    fields.text(Some(if metadata.is_empty() { "{}" } else { metadata }));
+    fields.text(*document);
     fields.0.update(&chunk_index.to_le_bytes());
-    fields.text(tenant.as_deref());
-    fields.text(embedding_model.as_deref());
+    fields.text(*tenant);
+    fields.text(*embedding_model);
     fields.0.digest()
 }
 

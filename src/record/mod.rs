@@ -12,15 +12,12 @@
 
 mod canonical;
 mod chunk;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "rows of two sides are compared by it once there is a mirror")
-)]
 mod digest;
 #[allow(dead_code, reason = "the mirror is its user")]
 mod edition;
 #[allow(dead_code, reason = "the log and the blocks are its users")]
 mod format;
+mod grave;
 mod num;
 mod row;
 #[cfg(test)]
@@ -30,11 +27,12 @@ mod validate;
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
 #[allow(unused_imports, reason = "the mirror is its user")]
-pub(crate) use digest::digest;
+pub(crate) use digest::{digest, digest_of};
 #[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use edition::{Edition, Head, Stamp};
 #[allow(unused_imports, reason = "the log and the blocks are its users")]
 pub(crate) use format::{RowRef, encode_body};
+pub(crate) use grave::{Grave, encode_grave, encode_id, parse_grave, parse_id};
 pub(crate) use num::Num;
 pub(crate) use row::{Payload, Row};
 pub(crate) use validate::admit;

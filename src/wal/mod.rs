@@ -13,6 +13,7 @@
 //! Does not know: which seq is already in other files (it is told), collections, when to sync or to start a new file.
 
 mod format;
+mod marking;
 mod record;
 mod scan;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 mod walk;
 mod writer;
 
+pub(crate) use marking::Marking;
 pub(crate) use record::{LoggedRow, RowsCommit, RowsPayload};
 pub(crate) use scan::{Damage, FileInfo, Scan, obsolete, scan};
 pub(crate) use writer::{Commit, Writer};
@@ -40,6 +42,8 @@ pub(crate) enum Kind {
     Create,
     /// A collection dropped: JSON.
     Drop,
+    /// Rows of a store with a mirror: [`RowsCommit`] and [`Marking`].
+    Mirrored,
 }
 
 impl Kind {
@@ -48,11 +52,12 @@ impl Kind {
             Self::Rows => 1,
             Self::Create => 2,
             Self::Drop => 3,
+            Self::Mirrored => 4,
         }
     }
 
     fn of(code: u8) -> Option<Self> {
-        [Self::Rows, Self::Create, Self::Drop].into_iter().find(|kind| kind.code() == code)
+        [Self::Rows, Self::Create, Self::Drop, Self::Mirrored].into_iter().find(|kind| kind.code() == code)
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Invariant: what parses is whole: the iterators of a parsed commit end nowhere early. Does not know checksums or parts.
 
+use super::marking::Marking;
 use crate::ids::Slot;
 use crate::record::RowRef;
 
@@ -35,6 +36,11 @@ impl RowsPayload {
         self.rows.extend_from_slice(body);
         self.rows.resize(self.rows.len().next_multiple_of(ALIGN), 0);
         self.count += 1;
+    }
+
+    /// Adds what the mirror has to know, after the last row. `dirty` says of each row whether it is.
+    pub(crate) fn mark(&mut self, dirty: impl Iterator<Item = bool>, marking: &Marking) {
+        marking.encode(dirty, &mut self.rows);
     }
 
     /// Number of rows.
@@ -76,18 +82,28 @@ pub(crate) struct LoggedRow<'a> {
 impl<'a> RowsCommit<'a> {
     /// `None` for anything but a whole commit of well-formed rows.
     pub(crate) fn parse(mut payload: &'a [u8]) -> Option<Self> {
-        let rest = &mut payload;
+        Self::take(&mut payload).filter(|_| payload.is_empty())
+    }
+
+    /// The same with what the mirror has to know: which rows are dirty, and the rest.
+    pub(crate) fn parse_mirrored(mut payload: &'a [u8]) -> Option<(Self, Vec<bool>, Marking)> {
+        let commit = Self::take(&mut payload)?;
+        let (dirty, marking) = Marking::parse(payload, commit.count)?;
+        Some((commit, dirty, marking))
+    }
+
+    fn take(rest: &mut &'a [u8]) -> Option<Self> {
         let collection = number(rest)?;
         let removed_bytes = usize::try_from(number(rest)?).ok()?.checked_mul(4)?;
         let removed = take(rest, removed_bytes)?;
         let first = Slot(number(rest)?);
         let count = usize::try_from(number(rest)?).ok()?;
         let rows: &[u8] = rest;
-        let mut unread = rows;
         for _ in 0..count {
-            row(&mut unread)?;
+            row(rest)?;
         }
-        unread.is_empty().then_some(Self { collection, first, count, removed, rows })
+        let rows = &rows[..rows.len() - rest.len()];
+        Some(Self { collection, first, count, removed, rows })
     }
 
     pub(crate) fn removed(&self) -> impl Iterator<Item = Slot> + use<'a> {

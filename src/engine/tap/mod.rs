@@ -12,22 +12,46 @@
 //!
 //! Nothing here waits for the mirror, and the mirror is told of a commit by a call that does not wait.
 
-use super::store::Store;
+mod digests;
+mod here;
+mod incoming;
+mod ledger;
+mod marks;
+mod outgoing;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod tie;
+
+pub(super) use digests::Digests;
+#[allow(unused_imports, reason = "the mirror is its user")]
+pub(crate) use ledger::Ledger;
+pub(super) use marks::{Marks, Step};
+pub(super) use stage::Tapped;
+pub(super) use tie::Tie;
+
+use super::inner::Inner;
+use super::repair::{LostRow, Refetch};
+use super::store::{Shared, Store};
 use super::write::Token;
 use crate::config::Schema;
 use crate::error::Result;
 use crate::ids::{ChunkId, Seq, Slot, Ver};
-use crate::record::{Edition, Head};
-use std::ops::Range;
+use crate::record::Edition;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A store, as its mirror sees it. It does not keep the store open: after that every call is `Closed`.
 #[derive(Clone)]
-pub(crate) struct Tap {}
+pub(crate) struct Tap {
+    shared: Arc<Shared>,
+}
 
 /// A collection, as its mirror sees it.
 #[derive(Clone)]
-pub(crate) struct TapCollection {}
+pub(crate) struct TapCollection {
+    inner: Arc<Inner>,
+}
 
 /// What is to be acknowledged, exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +80,7 @@ pub(crate) struct Dirty {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
     pub(crate) stored: usize,
+    /// Deletions, those of rows that were not here among them.
     pub(crate) deleted: usize,
     /// Not newer than what is here.
     pub(crate) passed_over: usize,
@@ -76,177 +101,152 @@ pub(crate) enum Verdict {
     Older,
 }
 
-/// All clean live rows of one seq in the order of their ids, with digests.
-pub(crate) struct Ledger {}
-
 impl Store {
     /// The mirror's door.
     pub(crate) fn tap(&self) -> Tap {
-        Tap {}
+        Tap { shared: self.alive.shared.clone() }
     }
 }
 
 impl Tap {
     /// The data directory's name in the database; random for a store in memory.
     pub(crate) fn node(&self) -> u64 {
-        0
+        self.tie().node()
     }
 
     /// The last commit.
     pub(crate) fn token(&self) -> Result<Token> {
-        Ok(Token::default())
+        self.tie().ensure_open()?;
+        Ok(self.shared.line.token())
     }
 
     /// From now on dirty rows and graves are kept, durably. Once in a store's life; does nothing after that.
     pub(crate) fn attach(&self) -> Result<()> {
+        let tie = self.tie();
+        tie.ensure_open()?;
+        if tie.is_attached() {
+            return Ok(());
+        }
+        // First on the disk: what is marked after is read back as marked.
+        tie.remember(self.disk(), None)?;
+        let collections = self.shared.collections.read();
+        // Between two commits: what is committed from here on says what it dirties.
+        self.shared.line.between(|mark| {
+            for inner in collections.values() {
+                let (view, mut marks) = inner.marked_view();
+                marks.attach(view.live.clone(), mark.seq);
+            }
+            tie.set_attached();
+        });
+        drop(collections);
+        tie.committed();
         Ok(())
     }
 
     /// What the mirror remembered last, if it can be read.
     pub(crate) fn remembered(&self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
+        self.tie().ensure_open()?;
+        Ok(self.tie().remembered())
     }
 
     /// Remembers `state` durably, in place of what was remembered before.
-    pub(crate) fn remember(&self, _state: &[u8]) -> Result<()> {
-        Ok(())
+    pub(crate) fn remember(&self, state: &[u8]) -> Result<()> {
+        if !self.tie().is_attached() {
+            self.attach()?;
+        }
+        self.tie().remember(self.disk(), Some(state))
     }
 
     /// Digests are made with `seed` from now on. Cheap if it is the one before.
-    pub(crate) fn set_seed(&self, _seed: u64) {}
+    pub(crate) fn set_seed(&self, seed: u64) {
+        self.tie().set_seed(seed);
+    }
 
     /// Calls `wake` after each commit, and when the store closes, from the committer: it must not wait. One at a time.
-    pub(crate) fn on_commit(&self, _wake: Arc<dyn Fn() + Send + Sync>) {}
+    pub(crate) fn on_commit(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.tie().set_waker(wake);
+    }
+
+    /// Calls `wake` when rows are found damaged, after they were written down: see [`TapCollection::lost`]. It must not wait.
+    pub(crate) fn on_lost(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        *self.shared.refetch.write() = Some(Arc::new(OnLost(wake)));
+    }
 
     /// Versions seen in the database move the clock, unless they are more than five minutes ahead of it.
-    pub(crate) fn observe(&self, _ver: Ver) {}
+    pub(crate) fn observe(&self, ver: Ver) {
+        self.shared.line.observe(ver);
+    }
 
     pub(crate) fn collections(&self) -> Result<Vec<TapCollection>> {
-        Ok(Vec::new())
+        self.tie().ensure_open()?;
+        Ok(self.shared.open_collections().into_iter().map(|inner| TapCollection { inner }).collect())
     }
 
     /// Opens or makes a collection.
-    pub(crate) fn collection(&self, _name: &str, _schema: &Schema) -> Result<TapCollection> {
-        Ok(TapCollection {})
+    pub(crate) fn collection(&self, name: &str, schema: &Schema) -> Result<TapCollection> {
+        self.tie().ensure_open()?;
+        Ok(TapCollection { inner: self.shared.find_or_create(name, schema.clone())? })
     }
 
-    /// Everything up to this commit is clean in all collections; wakes who waits for it in [`wait_clean`](Self::wait_clean).
+    /// Everything up to this commit is clean in all collections, or was replaced since; wakes who waits for it in
+    /// [`wait_clean`](Self::wait_clean). What is dirty since before this opening may be of any commit: then it is 0.
     pub(crate) fn clean_seq(&self) -> Seq {
-        Seq(0)
+        // Before the marks: they know of every commit up to this one.
+        let last = self.shared.line.token().seq;
+        let collections = self.shared.collections.read();
+        let dirty = collections.values().filter_map(|inner| inner.marks().first_dirty()).min();
+        dirty.map_or(last, |dirty| last.min(Seq(dirty.0.saturating_sub(1))))
     }
 
     /// Waits until the commit of `token` is clean; false if `timeout` passed first.
-    pub(crate) fn wait_clean(&self, _token: Token, _timeout: std::time::Duration) -> Result<bool> {
-        Ok(true)
+    pub(crate) fn wait_clean(&self, token: Token, timeout: Duration) -> Result<bool> {
+        self.tie().wait(Instant::now() + timeout, &|| self.clean_seq() >= token.seq)
+    }
+
+    fn tie(&self) -> &Tie {
+        self.shared.line.tie()
+    }
+
+    fn disk(&self) -> Option<&dyn crate::disk::Disk> {
+        self.shared.home.as_ref().map(|home| &*home.disk)
     }
 }
 
 impl TapCollection {
     pub(crate) fn name(&self) -> &str {
-        ""
+        &self.inner.name
     }
 
     pub(crate) fn schema(&self) -> Schema {
-        Schema::new(1, crate::config::Metric::L2)
-    }
-
-    pub(crate) fn dirty(&self) -> Dirty {
-        Dirty::default()
+        self.inner.schema.clone()
     }
 
     /// Live rows.
     pub(crate) fn rows(&self) -> usize {
-        0
+        self.inner.view.load().live.len()
     }
 
-    /// The oldest dirty versions for which `skip` is false, by id, no id twice: at most `rows_max`, and one more byte than
-    /// `bytes_max` ends it.
-    pub(crate) fn outgoing(
-        &self,
-        _rows_max: usize,
-        _bytes_max: usize,
-        _skip: &dyn Fn(&Ticket) -> bool,
-    ) -> Result<Vec<Outgoing>> {
-        Ok(Vec::new())
-    }
-
-    /// These versions are in the database, or newer ones are.
-    pub(crate) fn acknowledge(&self, _tickets: &[Ticket]) {}
-
-    /// What each head means here. Marks what it says it marks.
-    pub(crate) fn judge(&self, _heads: &[Head]) -> Result<Vec<Verdict>> {
-        Ok(Vec::new())
-    }
-
-    /// Applies versions from the database, at one seq, durably; a row is admitted like any other. What is equal to what is here
-    /// becomes clean. With `force` the content also replaces what is newer here, as a version of this store's own that
-    /// is newer than both and dirty: the database was chosen to be right, and versions never go back (M4).
-    pub(crate) fn apply(&self, _editions: Vec<Edition>, _force: bool) -> Result<Applied> {
-        Ok(Applied::default())
-    }
-
-    /// Removes rows that the database does not have, if they are clean still and of the version of the head.
-    pub(crate) fn drop_clean(&self, _heads: &[Head]) -> Result<usize> {
-        Ok(0)
-    }
-
-    /// These live rows are dirty from now on, with a new version if `renew`: what stands in the database loses.
-    pub(crate) fn soil(&self, _ids: &[ChunkId], _renew: bool) -> Result<usize> {
-        Ok(0)
-    }
-
-    /// What an audit compares. Digests are made once for each row and kept.
-    pub(crate) fn ledger(&self) -> Result<Ledger> {
-        Ok(Ledger {})
-    }
-
-    /// Graves that became clean before `seq` are not needed any more: nobody holds an older snapshot.
-    pub(crate) fn forget_graves(&self, _before: Seq) {}
-
-    /// Rows that are damaged: their ids as far as they can be read, and how many cannot.
-    pub(crate) fn lost(&self) -> (Vec<ChunkId>, usize) {
-        (Vec::new(), 0)
+    fn ensure_open(&self) -> Result<()> {
+        self.inner.tie().ensure_open()?;
+        self.inner.ensure_open()
     }
 }
 
-impl Ledger {
-    pub(crate) fn seq(&self) -> Seq {
-        Seq(0)
-    }
+/// Passes on that rows were lost; who asks is told which.
+struct OnLost(Arc<dyn Fn() + Send + Sync>);
 
-    pub(crate) fn len(&self) -> usize {
-        0
-    }
-
-    /// Ids that are left out because they are dirty, rows and graves, sorted.
-    pub(crate) fn dirty(&self) -> &[ChunkId] {
-        &[]
-    }
-
-    /// The place of the first row whose id is not below `id`.
-    pub(crate) fn place(&self, _id: &str) -> usize {
-        0
-    }
-
-    /// The row at a place.
-    pub(crate) fn head(&self, _place: usize) -> Option<Head> {
-        None
-    }
-
-    /// Number of rows, XOR of `digest ^ ver` and sum of digests modulo 2^64, in constant time.
-    pub(crate) fn fingerprint(&self, _places: Range<usize>) -> (u64, u64, u64) {
-        (0, 0, 0)
-    }
-
-    /// Makes the digest of the row at a place again, from its bytes.
-    pub(crate) fn digest_again(&self, _place: usize) -> Option<u64> {
-        None
+impl Refetch for OnLost {
+    fn lost(&self, _rows: &[LostRow]) {
+        (self.0)();
     }
 }
 
 impl TapCollection {
     /// How many of these ids are live rows here.
-    pub(crate) fn count_live(&self, _ids: &[ChunkId]) -> Result<usize> {
-        Ok(0)
+    pub(crate) fn count_live(&self, ids: &[ChunkId]) -> Result<usize> {
+        self.ensure_open()?;
+        let table = self.inner.ids();
+        let view = self.inner.view.load_full();
+        Ok(ids.iter().filter(|id| table.get(&view.tables.rows, id).is_some()).count())
     }
 }
