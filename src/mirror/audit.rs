@@ -93,7 +93,12 @@ impl<R: Remote> Sides<R> {
     }
 
     /// This side becomes as the database is.
-    async fn follow(&mut self, reading: &mut R::Reading, collection: &TapCollection, found: &Differences) -> Step<()> {
+    async fn follow(
+        &mut self,
+        reading: &mut R::Reading,
+        collection: &TapCollection,
+        found: &Differences,
+    ) -> Step<()> {
         self.take(reading, collection, &found.missing_locally, false).await?;
         let stale: Vec<Head> = found.stale.iter().map(|(_, theirs)| theirs.clone()).collect();
         self.take(reading, collection, &stale, true).await?;
@@ -146,7 +151,12 @@ impl<R: Remote> Sides<R> {
     }
 
     /// The database becomes as this side is.
-    async fn assert(&mut self, reading: &mut R::Reading, collection: &TapCollection, found: &Differences) -> Step<()> {
+    async fn assert(
+        &mut self,
+        reading: &mut R::Reading,
+        collection: &TapCollection,
+        found: &Differences,
+    ) -> Step<()> {
         for head in found.stale.iter().map(|(_, theirs)| theirs).chain(&found.hand_edited) {
             self.tap.observe(head.ver);
         }

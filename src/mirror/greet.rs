@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 impl<R: Remote> Sides<R> {
     /// After this the database is known, or the fault is.
     pub(super) async fn greet(&mut self) -> Step<()> {
+        self.database = None;
         let database = self.remote.look(self.node()).await?;
         self.counts.statements += 1;
         if database.is_standby {
@@ -59,6 +60,8 @@ impl<R: Remote> Sides<R> {
     pub(super) fn start_over(&mut self) {
         self.memory.distrust();
         self.memory.acked = None;
+        // Nothing is done before it was greeted again.
+        self.database = None;
         self.window_deletes.clear();
         self.window_seq = None;
         self.horizons.clear();

@@ -39,7 +39,9 @@ impl<R: Remote> Sides<R> {
         if let Some(known) = self.memory.collections.get_mut(name) {
             (known.is_verified, known.fill) = (true, None);
         }
-        if self.memory.unverified().is_none() && self.memory.cursor.as_ref().is_none_or(|c| !c.is_within_window()) {
+        if self.memory.unverified().is_none()
+            && self.memory.cursor.as_ref().is_none_or(|c| !c.is_within_window())
+        {
             self.verdict = None;
         }
         self.persist()?;
@@ -63,11 +65,22 @@ impl<R: Remote> Sides<R> {
     }
 
     /// Each row by its version; rows that the database does not have by the guard, or by who is trusted.
-    async fn settle(&mut self, reading: &mut R::Reading, collection: &TapCollection, found: &Differences) -> Step<()> {
-        let theirs = found.stale.iter().map(|(_, theirs)| theirs).chain(&found.missing_locally).chain(&found.hand_edited);
+    async fn settle(
+        &mut self,
+        reading: &mut R::Reading,
+        collection: &TapCollection,
+        found: &Differences,
+    ) -> Step<()> {
+        let theirs = found
+            .stale
+            .iter()
+            .map(|(_, theirs)| theirs)
+            .chain(&found.missing_locally)
+            .chain(&found.hand_edited);
         let wanted = self.wanted(collection, theirs.cloned().collect())?;
         self.take(reading, collection, &wanted, false).await?;
-        let fresh: Vec<Head> = found.missing_remotely.iter().filter(|head| self.is_fresh(head)).cloned().collect();
+        let is_fresh = |head: &&Head| self.verdict != Some(Trust::Database) && self.is_fresh(head);
+        let fresh: Vec<Head> = found.missing_remotely.iter().filter(is_fresh).cloned().collect();
         let fresh = self.without_tombstones(reading, collection, fresh).await?;
         let ids: Vec<ChunkId> = fresh.iter().map(|head| head.id.clone()).collect();
         collection.soil(&ids, false)?;
@@ -79,7 +92,9 @@ impl<R: Remote> Sides<R> {
             .collect();
         match self.may_drop(collection, found, gone.len())? {
             Trust::Database => _ = self.bury(reading, collection, &gone).await?,
-            Trust::Local => _ = collection.soil(&gone.iter().map(|h| h.id.clone()).collect::<Vec<_>>(), true)?,
+            Trust::Local => {
+                _ = collection.soil(&gone.iter().map(|h| h.id.clone()).collect::<Vec<_>>(), true)?
+            }
         }
         Ok(())
     }
@@ -87,7 +102,8 @@ impl<R: Remote> Sides<R> {
     /// This store wrote it so lately that a failover may have lost it.
     fn is_fresh(&self, head: &Head) -> bool {
         let written_ms = u64::try_from(head.ver.0 >> 16).unwrap_or(0);
-        head.node == self.tap.node() && written_ms + self.options.ack_retention_seconds * 1_000 >= self.now_ms()
+        head.node == self.tap.node()
+            && written_ms + self.options.ack_retention_seconds * 1_000 >= self.now_ms()
     }
 
     async fn without_tombstones(
@@ -99,7 +115,8 @@ impl<R: Remote> Sides<R> {
         let ids: Vec<ChunkId> = heads.iter().map(|head| head.id.clone()).collect();
         if !ids.is_empty() {
             let there = reading.rows(collection.name(), &ids).await?;
-            let buried = |head: &Head| there.iter().any(|edition| edition.id == head.id && edition.row.is_none());
+            let buried =
+                |head: &Head| there.iter().any(|edition| edition.id == head.id && edition.row.is_none());
             heads.retain(|head| !buried(head));
         }
         Ok(heads)
@@ -166,7 +183,8 @@ impl<R: Remote> Sides<R> {
     fn dirty_all(&mut self) -> Step<()> {
         for collection in self.collections()? {
             let ledger = collection.ledger()?;
-            let ids: Vec<ChunkId> = (0..ledger.len()).filter_map(|at| ledger.head(at)).map(|head| head.id).collect();
+            let ids: Vec<ChunkId> =
+                (0..ledger.len()).filter_map(|at| ledger.head(at)).map(|head| head.id).collect();
             collection.soil(&ids, false)?;
         }
         Ok(())

@@ -82,7 +82,13 @@ pub(super) struct Counts {
 }
 
 impl<R: Remote> Sides<R> {
-    pub(super) fn new(tap: Tap, remote: Arc<R>, options: MirrorOptions, clock: Clock, seed: u64) -> Result<Self> {
+    pub(super) fn new(
+        tap: Tap,
+        remote: Arc<R>,
+        options: MirrorOptions,
+        clock: Clock,
+        seed: u64,
+    ) -> Result<Self> {
         tap.attach()?;
         let written = Memory::read(tap.remembered()?.as_deref());
         let mut memory = written.clone();

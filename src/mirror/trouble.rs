@@ -31,9 +31,10 @@ impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Local(error) => error,
-            Trouble::Blocked(block) => {
-                Self::new(ErrorKind::Conflict, format!("the mirror is blocked: {block}; look at it, then call resolve"))
-            }
+            Trouble::Blocked(block) => Self::new(
+                ErrorKind::Conflict,
+                format!("the mirror is blocked: {block}; look at it, then call resolve"),
+            ),
             Trouble::Remote(fault) => {
                 let kind = match fault.class {
                     FaultClass::Schema | FaultClass::Permission => ErrorKind::Conflict,

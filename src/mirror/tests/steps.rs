@@ -175,9 +175,12 @@ fn an_empty_store_is_filled_and_a_filling_that_is_killed_goes_on() {
 
 #[test]
 fn policies_say_who_is_filled() {
-    for (policy, rows) in
-        [(RebuildPolicy::Never, 0), (RebuildPolicy::IfEmpty, 3), (RebuildPolicy::IfCorrupt, 3), (RebuildPolicy::Always, 3)]
-    {
+    for (policy, rows) in [
+        (RebuildPolicy::Never, 0),
+        (RebuildPolicy::IfEmpty, 3),
+        (RebuildPolicy::IfCorrupt, 3),
+        (RebuildPolicy::Always, 3),
+    ] {
         let world = world();
         let mut a = Replica::new(&world, MirrorOptions::default());
         (0..3).for_each(|n| a.put(&format!("r{n}"), n as f32));
@@ -199,13 +202,23 @@ fn collections_are_agreed_upon_and_shapes_that_differ_are_left_alone() {
     let other = RemoteCollection { name: "other".into(), schema: schema() };
     world.lock().collections.insert(other.name.clone(), other.schema);
     let wide = Schema::new(3, Metric::L2);
-    a.store.create_collection("wide", wide.clone()).unwrap().upsert([Chunk::new("w").vector([1.0, 2.0, 3.0])]).unwrap();
-    b.store.create_collection("wide", schema()).unwrap().upsert([Chunk::new("w").vector([1.0, 2.0])]).unwrap();
+    a.store
+        .create_collection("wide", wide.clone())
+        .unwrap()
+        .upsert([Chunk::new("w").vector([1.0, 2.0, 3.0])])
+        .unwrap();
+    b.store
+        .create_collection("wide", schema())
+        .unwrap()
+        .upsert([Chunk::new("w").vector([1.0, 2.0])])
+        .unwrap();
     a.settle();
     assert_eq!(a.store.open_collection("other").unwrap().schema(), &schema());
     b.put("x", 1.0);
     b.settle();
-    assert!(matches!(&b.sides.memory.collections["wide"].ignored, Some(Ignored::Mismatch(why)) if why.contains("dim")));
+    assert!(
+        matches!(&b.sides.memory.collections["wide"].ignored, Some(Ignored::Mismatch(why)) if why.contains("dim"))
+    );
     assert_eq!(b.sides.status().unwrap().state.to_string(), "schema_mismatch");
     // M18: neither side was written to; the others go on.
     let there = world.lock().last("wide", "w").unwrap().row.clone().unwrap();
