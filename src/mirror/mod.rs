@@ -8,4 +8,6 @@
 //!
 //! Knows the engine's tap and the [`Remote`](remote::Remote) trait. Knows no SQL, and no URL.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub(crate) mod remote;
