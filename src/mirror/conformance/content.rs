@@ -84,7 +84,7 @@ pub(crate) async fn vectors_keep_their_bits_at_all_widths<R: Rig>(rig: &R) {
         let mut site = Site::small(rig).await;
         rig.remote().declare(&RemoteCollection { name: name.clone(), schema: schema.clone() }).await.unwrap();
         site.schema = schema;
-        let tricky = [f32::MIN_POSITIVE, 1e-45, -0.0, 0.1, -1.0 / 3.0, 1e18, 16_777_217.0, f32::EPSILON];
+        let tricky = [f32::MIN_POSITIVE, 1e-45, -0.0, 0.1, -1.0 / 3.0, 1e10, 16_777_217.0, f32::EPSILON];
         let chunk = |id: usize| {
             Chunk::new(format!("v{id}")).vector((0..dim).map(|at| tricky[(at + id) % 8]).collect::<Vec<_>>())
         };

@@ -1,9 +1,10 @@
 //! The database side against a server: the suite of every remote, and what only Postgres has.
 
+mod lines;
+mod people;
 mod pure;
 mod server;
-
-use server::Server;
+mod tables;
 
 mod conformance {
     //! The suite of every remote.
