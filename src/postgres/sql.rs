@@ -32,6 +32,8 @@ SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped";
 
+pub(super) const MAY_USE: &str = "SELECT has_schema_privilege($1, 'USAGE')";
+
 pub(super) const TRIGGERS: &str = "
 SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = 'chunk' AND t.tgname = ANY ($2) AND t.tgenabled IN ('O', 'A')";
@@ -150,15 +152,16 @@ pub(super) const RAISE_FLOOR: &str = "UPDATE meta SET tombstone_floor = greatest
 
 pub(super) const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text, pg_is_in_recovery()";
 
-/// The exact difference of two snapshots: neither the order of commits nor a transaction that stays open hides a row.
+/// The exact difference of two snapshots: neither the order of commits nor a transaction that stays open hides a row. The
+/// order names the table: without it, it would be that of the text in the first column, where 10 comes before 9.
 pub(super) const CHANGES: &str = "
-SELECT change_xid::text, collection, id, ver, node, digest, deleted
-  FROM chunk
- WHERE change_xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-   AND NOT pg_visible_in_snapshot(change_xid, $1::text::pg_snapshot)
-   AND pg_visible_in_snapshot(change_xid, $2::text::pg_snapshot)
-   AND (change_xid, collection, id) > ($3::text::xid8, $4::text, $5::text)
- ORDER BY change_xid, collection, id
+SELECT c.change_xid::text, c.collection, c.id, c.ver, c.node, c.digest, c.deleted
+  FROM chunk c
+ WHERE c.change_xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+   AND NOT pg_visible_in_snapshot(c.change_xid, $1::text::pg_snapshot)
+   AND pg_visible_in_snapshot(c.change_xid, $2::text::pg_snapshot)
+   AND (c.change_xid, c.collection, c.id) > ($3::text::xid8, $4::text, $5::text)
+ ORDER BY c.change_xid, c.collection, c.id
  LIMIT $6";
 
 /// `vector_send` is the vector as COPY writes it, so that both ways are read by one decoder.

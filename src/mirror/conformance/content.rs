@@ -52,7 +52,7 @@ pub(crate) async fn every_content_comes_back_with_its_digest<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     let controls: String = (1..=0x2ff).filter_map(char::from_u32).collect();
     let deep = (0..30).fold(json!(1), |inner, _| json!({ "a": [inner] }));
-    let deep = deep.pointer(&"/a/0".repeat(14)).cloned().unwrap_or_default();
+    let deep = deep.pointer(&"/a/0".repeat(15)).cloned().unwrap_or_default();
     let values: Vec<Value> = vec![
         json!({}),
         json!({ "": "" }),
@@ -69,7 +69,7 @@ pub(crate) async fn every_content_comes_back_with_its_digest<R: Rig>(rig: &R) {
         Chunk::new(format!("m{n:02}")).text("x").metadata(map)
     };
     let mut chunks: Vec<Chunk> = values.iter().enumerate().map(|(n, value)| with(n, value)).collect();
-    chunks.push(Chunk::new("controls").text(&*controls).tenant(&controls[..200]).embedding_model("\\N"));
+    chunks.push(Chunk::new("controls").text(&*controls).tenant(&controls[..199]).embedding_model("\\N"));
     chunks.push(Chunk::new("empty text").text("").vector([1.0, 2.0]));
     chunks.push(Chunk::new("no text").vector([-0.0, 0.0]));
     chunks.push(Chunk::new("all").vector([0.5, -3.25]).text("t").document("d", 2_147_483_647).tenant("t").metadata(Map::new()));

@@ -67,7 +67,7 @@ fn a_table_of_another_shape_is_named_with_its_column() {
     block_on(async {
         for (change, said) in [
             ("ALTER TABLE chunk DROP COLUMN tenant", "no column tenant"),
-            ("ALTER TABLE chunk ALTER chunk_index TYPE bigint", "chunk_index is bigint; it must be integer"),
+            ("DROP VIEW chunks; ALTER TABLE chunk ALTER chunk_index TYPE bigint", "chunk_index is bigint; it must be integer"),
             ("DROP VIEW chunks; ALTER TABLE chunk ALTER id TYPE text COLLATE \"default\"", "ordered by the collation default"),
             ("ALTER TABLE node ALTER seen TYPE text", "node.seen is text"),
             ("UPDATE meta SET client_min = 99", "need a program of version 99"),
