@@ -96,8 +96,6 @@ fn remedy(code: &str, message: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-pub(super) const EXTENSION_REMEDY: &str =
-    "as a superuser, or as the owner of the database where the server trusts the extension: CREATE EXTENSION vector";
-pub(super) const GRANT_REMEDY: &str =
-    "as the owner: GRANT USAGE ON SCHEMA nearfield TO <user>; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
+pub(super) const EXTENSION_REMEDY: &str = "as a superuser, or as the owner of the database where the server trusts the extension: CREATE EXTENSION vector";
+pub(super) const GRANT_REMEDY: &str = "as the owner: GRANT USAGE ON SCHEMA nearfield TO <user>; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
      nearfield TO <user> (the name of the schema is a setting of the mirror)";

@@ -152,7 +152,9 @@ fn check(found: &Found, schema: &str) -> Done<()> {
             // A vector of a fixed width holds our vectors too, if it is the right one.
             let fits = kind == wanted || (*wanted == "vector" && kind.starts_with("vector("));
             if !fits {
-                return Err(shape(format!("the column {schema}.{table}.{column} is {kind}; it must be {wanted}")));
+                return Err(shape(format!(
+                    "the column {schema}.{table}.{column} is {kind}; it must be {wanted}"
+                )));
             }
             if BYTEWISE.contains(&(table, column)) && !COLLATIONS.contains(&collation.as_str()) {
                 return Err(shape(format!(

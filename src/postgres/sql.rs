@@ -41,7 +41,8 @@ SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_n
 pub(super) const META: &str =
     "SELECT schema_version, client_min, epoch::text, tombstone_floor, digest_seed FROM meta";
 
-pub(super) const MARK: &str = "SELECT incarnation, pushes FROM node WHERE node = $1 AND pushes + incarnation > 0";
+pub(super) const MARK: &str =
+    "SELECT incarnation, pushes FROM node WHERE node = $1 AND pushes + incarnation > 0";
 
 pub(super) const HELLO: &str =
     "INSERT INTO node (node) VALUES ($1) ON CONFLICT (node) DO UPDATE SET last_seen = now()";
@@ -49,7 +50,8 @@ pub(super) const HELLO: &str =
 // The schema.
 
 /// One node migrates at a time, whatever the schema is called.
-pub(super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('nearfield:' || $1, 0))";
+pub(super) const MIGRATION_LOCK: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('nearfield:' || $1, 0))";
 
 pub(super) const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
 
@@ -98,13 +100,13 @@ pub(super) const UPSERT: &str = upsert!(
                   embedding)"
 );
 
-/// Where `COPY` puts rows first. It stays with the connection, because making tables leaves rubbish in the catalogue; its
-/// vectors stay in line, because they are on their way.
+/// Where `COPY` puts rows first. It stays with the connection, because making tables leaves rubbish in the catalogue; what is
+/// not too wide stays in line, because it is on its way.
 pub(super) const INBOX: &str = "
 CREATE TEMPORARY TABLE IF NOT EXISTS nearfield_inbox (
     id text COLLATE \"C\", ver bigint, node bigint, deleted boolean, digest bigint, document_id text, chunk_index integer,
     tenant text, text text, metadata jsonb, embedding_model text, embedding vector
-) ON COMMIT DELETE ROWS";
+) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS";
 
 pub(super) const MAY_HAVE_INBOX: &str = "SELECT has_database_privilege(current_database(), 'TEMPORARY')";
 
@@ -175,7 +177,11 @@ SELECT id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, m
 macro_rules! between {
     ($from:literal, $until:literal) => {
         concat!(
-            "c.id >= coalesce(", $from, ", '') AND c.id < coalesce(", $until, ", repeat(chr(1114111), 129)) AND NOT c.deleted"
+            "c.id >= coalesce(",
+            $from,
+            ", '') AND c.id < coalesce(",
+            $until,
+            ", repeat(chr(1114111), 129)) AND NOT c.deleted"
         )
     };
 }

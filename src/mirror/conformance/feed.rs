@@ -101,7 +101,11 @@ pub(crate) async fn no_change_is_lost_whatever_the_order_of_commits<R: Rig>(rig:
         let ids: Vec<ChunkId> = follower.heads.keys().cloned().collect();
         for edition in reading.rows(DOCS, &ids).await.unwrap() {
             let head = &follower.heads[&edition.id];
-            assert_eq!((head.ver, head.is_deleted), (edition.stamp.ver, edition.row.is_none()), "seed {seed}");
+            assert_eq!(
+                (head.ver, head.is_deleted),
+                (edition.stamp.ver, edition.row.is_none()),
+                "seed {seed}"
+            );
         }
         let live = reading.heads(DOCS, &IdRange::default(), 10_000).await.unwrap();
         reading.finish().await.unwrap();

@@ -57,9 +57,12 @@ fn a_page_of_changes_and_a_fingerprint_come_from_their_indexes() {
             run(person, "DEALLOCATE it").await;
             rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
         };
-        let changes = plan(&mut person, crate::postgres::sql::CHANGES, "'5:5:', '900:900:', '7', 'docs', 'x', 100").await;
+        let changes =
+            plan(&mut person, crate::postgres::sql::CHANGES, "'5:5:', '900:900:', '7', 'docs', 'x', 100")
+                .await;
         assert!(changes.contains("using chunk_changes") && !changes.contains("Sort"), "{changes}");
-        let prints = plan(&mut person, crate::postgres::sql::FINGERPRINTS, "'docs', '{x1,x5}', '{x3,NULL}'").await;
+        let prints =
+            plan(&mut person, crate::postgres::sql::FINGERPRINTS, "'docs', '{x1,x5}', '{x3,NULL}'").await;
         assert!(prints.contains("Index Only Scan using chunk_pkey"), "{prints}");
     });
 }

@@ -64,7 +64,11 @@ fn made_up() -> Vec<Chunk> {
     let chunk = |n: usize| {
         let vector: Vec<f32> = (0..DIM).map(|_| next()).collect();
         let text = format!("{n} {}", "the quick brown fox ".repeat(10 + n % 20));
-        Chunk::new(format!("row-{n}")).vector(vector).text(text).meta("size", n).meta("section", format!("s{}", n % 50))
+        Chunk::new(format!("row-{n}"))
+            .vector(vector)
+            .text(text)
+            .meta("size", n)
+            .meta("section", format!("s{}", n % 50))
     };
     (0..59_116).map(chunk).collect()
 }
@@ -119,7 +123,11 @@ fn pushing_reading_and_comparing() {
             println!("round {round}, {} rows", editions.len());
             let (raw, _) = site().await;
             let alone = raw_copy(&raw, &editions).await;
-            run(&mut raw.person().await, "DROP SCHEMA IF EXISTS gone CASCADE; DROP VIEW chunks; DROP TABLE chunk").await;
+            run(
+                &mut raw.person().await,
+                "DROP SCHEMA IF EXISTS gone CASCADE; DROP VIEW chunks; DROP TABLE chunk",
+            )
+            .await;
 
             let (ours, _) = site().await;
             let start = Instant::now();
