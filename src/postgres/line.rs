@@ -152,7 +152,8 @@ impl Lines {
             return Err(with_remedy(fault(FaultClass::Schema, message), remedy));
         }
         if version < 140_000 {
-            let message = format!("the server is PostgreSQL {}; the mirror needs 14 or later", version / 10_000);
+            let message =
+                format!("the server is PostgreSQL {}; the mirror needs 14 or later", version / 10_000);
             return Err(fault(FaultClass::Schema, message));
         }
         // The temporary schema comes last, or a table there could stand in front of ours. Both names are safe: settings admit
@@ -212,8 +213,6 @@ pub(super) async fn within<T>(
 ) -> Done<T> {
     match tokio::time::timeout(max, call).await {
         Ok(done) => done,
-        Err(_) => {
-            Err(fault(FaultClass::Transient, format!("{what}: no answer within {} s", max.as_secs())))
-        }
+        Err(_) => Err(fault(FaultClass::Transient, format!("{what}: no answer within {} s", max.as_secs()))),
     }
 }

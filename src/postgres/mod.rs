@@ -85,7 +85,8 @@ impl Remote for Postgres {
     }
 
     async fn collect(&self, before: Ver) -> Done<u64> {
-        within(CALL_MAX, "collecting deletions", tend::collect(&self.lines, before, self.settings.node_days)).await
+        within(CALL_MAX, "collecting deletions", tend::collect(&self.lines, before, self.settings.node_days))
+            .await
     }
 
     fn hang_up(&self) {

@@ -66,7 +66,10 @@ impl Settings {
         // It stands in statements that take no parameters, so nothing that needs quoting is let in.
         if !starts || name.len() > 63 || name.starts_with("pg_") || !name.bytes().all(is_plain) {
             return Err(with_remedy(
-                fault(FaultClass::Schema, format!("schema {name:?} is no name for a Postgres schema of ours")),
+                fault(
+                    FaultClass::Schema,
+                    format!("schema {name:?} is no name for a Postgres schema of ours"),
+                ),
                 "use 1 to 63 letters a-z, digits and underscores, not starting with a digit or pg_",
             ));
         }
