@@ -19,6 +19,9 @@ mod metrics;
 #[cfg(feature = "mirror")]
 #[allow(dead_code, reason = "under construction")]
 mod mirror;
+#[cfg(feature = "mirror")]
+#[allow(dead_code, unused_imports, reason = "under construction")]
+mod postgres;
 mod record;
 mod sets;
 mod wal;
@@ -33,6 +36,11 @@ pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
 pub use kernels::instruction_set;
 pub use metrics::Work;
+#[cfg(feature = "mirror")]
+pub use mirror::{
+    AuditReport, Breaker, DatabaseInfo, DeadLetter, LastAudit, Mirror, MirrorOptions, MirrorState,
+    MirrorStatus, OnChange, RebuildPolicy, RebuildProgress, Root, Trust,
+};
 pub use record::Chunk;
 
 /// How the crate is built, for people who change it.

@@ -8,4 +8,41 @@
 //!
 //! Knows the engine's tap and the [`Remote`](remote::Remote) trait. Knows no SQL, and no URL.
 
-mod remote;
+mod audit;
+mod backoff;
+mod batch;
+mod compare;
+#[cfg(test)]
+pub(crate) mod conformance;
+mod cursor;
+mod feed;
+mod greet;
+mod guards;
+mod handle;
+mod job;
+mod join;
+mod letters;
+mod memory;
+mod options;
+mod push;
+mod rebuild;
+pub(crate) mod remote;
+mod repair;
+mod report;
+mod retention;
+mod sides;
+mod status;
+#[cfg(test)]
+mod tests;
+mod trouble;
+#[cfg(test)]
+pub(crate) mod twin;
+mod worker;
+
+pub use backoff::Breaker;
+pub use handle::Mirror;
+pub use letters::DeadLetter;
+pub use options::{MirrorOptions, OnChange, RebuildPolicy, Trust};
+pub use rebuild::RebuildProgress;
+pub use report::{AuditReport, Root};
+pub use status::{DatabaseInfo, LastAudit, MirrorState, MirrorStatus};

@@ -42,6 +42,12 @@ pub(crate) trait Remote: Send + Sync + 'static {
     /// head.
     fn stamp(&self, collection: &str, heads: &[Head]) -> impl Future<Output = Done<()>> + Send;
 
+    /// Writes down that `node` has read every change that is visible in `snapshot`, for [`collect`](Self::collect).
+    fn seen(&self, node: NodeId, snapshot: &Snapshot) -> impl Future<Output = Done<()>> + Send {
+        let _ = (node, snapshot);
+        async { Ok(()) }
+    }
+
     /// Removes deletions below `before` that every node of the last `node_days` has seen, and raises the floor.
     fn collect(&self, before: crate::ids::Ver) -> impl Future<Output = Done<u64>> + Send;
 
@@ -94,6 +100,12 @@ pub(crate) trait Reading: Send {
         range: &IdRange,
         each: &mut (dyn FnMut(Vec<Edition>) -> bool + Send),
     ) -> impl Future<Output = Done<()>> + Send;
+
+    /// The rows that [`rows`](Self::rows) and [`scan`](Self::scan) left out since the last call, because they are not fit
+    /// to stand here: somebody wrote them by hand.
+    fn refused(&mut self) -> Vec<Refused> {
+        Vec::new()
+    }
 
     /// Ends the transaction.
     fn finish(self) -> impl Future<Output = Done<()>> + Send;
@@ -174,6 +186,14 @@ pub(crate) struct ChangeKey {
 pub(crate) struct Change {
     pub(crate) key: ChangeKey,
     pub(crate) head: Head,
+}
+
+/// A row that stands in the database and cannot be admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) collection: String,
+    pub(crate) head: Head,
+    pub(crate) reason: String,
 }
 
 /// Ids from `from` on (all if none) up to `until` and not with it.

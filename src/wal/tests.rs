@@ -32,6 +32,10 @@ fn append(writer: &mut Writer, seqs: std::ops::RangeInclusive<u64>) -> Result<()
 }
 
 fn append_as(writer: &mut Writer, commits: &Commits) -> Result<()> {
+    append_and_leave(writer, commits, 0)
+}
+
+fn append_and_leave(writer: &mut Writer, commits: &Commits, room: usize) -> Result<()> {
     let split = |(seq, payload): &(u64, Vec<u8>)| (Seq(*seq), payload.len() / 3);
     let group: Vec<Commit<'_>> = commits
         .iter()
@@ -41,7 +45,7 @@ fn append_as(writer: &mut Writer, commits: &Commits) -> Result<()> {
             Commit { seq, kind: Kind::Create, payload: [a, b] }
         })
         .collect();
-    writer.append(&group)
+    writer.append(&group, room)
 }
 
 fn create(disk: &dyn Disk, number: u32, first: u64) -> Writer {

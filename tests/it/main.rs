@@ -13,6 +13,8 @@ mod calls;
 #[cfg(feature = "server")]
 mod cli_store;
 mod concurrent;
+#[cfg(target_os = "linux")]
+mod disks;
 #[cfg(feature = "server")]
 mod doctor;
 mod durable;
@@ -21,6 +23,10 @@ mod heal;
 mod kill;
 mod model;
 mod oracle;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod postgres;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod proxy;
 mod recall;
 #[cfg(feature = "hnsw-rs")]
 mod second_graph;

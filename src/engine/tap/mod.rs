@@ -240,3 +240,13 @@ impl Refetch for OnLost {
         (self.0)();
     }
 }
+
+impl TapCollection {
+    /// How many of these ids are live rows here: so many are gone when all are deleted.
+    pub(crate) fn count_live(&self, ids: &[ChunkId]) -> Result<usize> {
+        self.ensure_open()?;
+        let table = self.inner.ids();
+        let view = self.inner.view.load_full();
+        Ok(ids.iter().filter(|id| table.get(&view.tables.rows, id).is_some()).count())
+    }
+}

@@ -45,6 +45,7 @@ pub(crate) enum Event {
 }
 
 /// Rows to delete.
+#[derive(Clone)]
 pub(crate) enum Pick {
     Ids(Vec<ChunkId>),
     Document(Box<str>),
@@ -169,6 +170,13 @@ impl Order {
         )
     }
 
+    /// The same order once more, if it is one that a full disk must not fail.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let Change::Delete(pick) = &self.change else { return None };
+        let (collection, tenant) = (self.collection.clone(), self.tenant.clone());
+        Some(Self { collection, tenant, change: Change::Delete(pick.clone()) })
+    }
+
     /// Whether it takes room on the disk that it does not give back.
     pub(crate) fn needs_space(&self) -> bool {
         match &self.change {
@@ -191,6 +199,11 @@ impl Staged {
     /// Since when a row that this commit writes is dirty.
     pub(crate) fn dirty(&self) -> Option<Seq> {
         self.marking.is_some().then_some(self.seq)
+    }
+
+    /// Whether the store holds more after it.
+    pub(crate) fn adds(&self) -> bool {
+        !self.rows.is_empty() || matches!(self.event, Event::Create(_))
     }
 
     pub(crate) fn done(self, token: Token) -> Done {

@@ -1,6 +1,7 @@
 //! The log of one store: commits that no other file holds yet.
 //!
-//! Policy, all of it: a write that does not fit fails alone and leaves the log as it was; a sync that fails is never repeated
+//! Policy, all of it: a write that does not fit fails alone and leaves the log as it was; one that adds something leaves room for
+//! deletes, which are written when the disk has no byte free; a sync that fails is never repeated
 //! on that file: what was not durable is written to a new one, and if that fails too, nothing is written any more.
 
 use super::draft::{Event, Staged};
@@ -17,6 +18,8 @@ use std::sync::Arc;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Free space is looked up again after so many bytes were written.
 const LOOK_BYTES: u64 = 4 << 20;
+/// Bytes that a commit which adds something leaves in the file for deletes.
+const DELETES_BYTES: usize = 32 << 10;
 /// New files that are tried after a failed sync.
 const RESTARTS_MAX: usize = 3;
 
@@ -121,10 +124,13 @@ impl Log {
             })
             .collect();
         let before = self.writer.len();
-        if let Err(failed) = self.writer.append(&records) {
+        let room = if commits.iter().any(Staged::adds) { DELETES_BYTES } else { 0 };
+        if let Err(failed) = self.writer.append(&records, room) {
             if self.writer.is_poisoned() {
                 self.restart(failed.again())?;
             }
+            // Who needs room is told so before the next commit is written.
+            self.unlooked_bytes = LOOK_BYTES;
             return Err(failed);
         }
         let bytes = self.writer.len() - before;

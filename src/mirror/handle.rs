@@ -1,0 +1,188 @@
+//! The public handle: calls become requests to the mirror's thread.
+
+use super::letters::DeadLetter;
+use super::options::{MirrorOptions, Trust};
+use super::remote::Remote;
+use super::report::AuditReport;
+use super::sides::Sides;
+use super::status::MirrorStatus;
+use super::worker::{Request, Shared, Worker};
+use crate::engine::tap::Tap;
+use crate::engine::{Store, Token};
+use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A store's mirror in a Postgres database. Cloning gives another handle to the same mirror; when the last one goes, it stops.
+///
+/// Writes and searches of the store never wait for it.
+#[derive(Clone)]
+pub struct Mirror {
+    held: Arc<Held>,
+}
+
+struct Held {
+    shared: Arc<Shared>,
+    tap: Tap,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.stop(0);
+    }
+}
+
+impl Shared {
+    fn stop(&self, deadline_ms: u64) {
+        self.deadline_ms.store(deadline_ms, Ordering::Release);
+        self.is_stopping.store(true, Ordering::Release);
+        // Kept for whoever waits next, if nobody does.
+        self.cut.notify_one();
+        self.wake.notify_one();
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+impl Mirror {
+    /// Mirrors `store` in whatever `remote` is.
+    pub(crate) fn start_on<R: Remote>(store: &Store, remote: R, options: MirrorOptions) -> Result<Self> {
+        options.validate()?;
+        let tap = store.tap();
+        let shared = Arc::new(Shared::default());
+        let seed = tap.node() ^ unix_ms();
+        let sides = Sides::new(tap.clone(), Arc::new(remote), options, Arc::new(unix_ms), seed)?;
+        tap.on_commit(Arc::new({
+            let shared = Arc::downgrade(&shared);
+            move || {
+                if let Some(shared) = shared.upgrade() {
+                    shared.wake.notify_one();
+                }
+            }
+        }));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| failed("make a runtime for the mirror", e))?;
+        let mut worker = Worker::new(sides, shared.clone());
+        let body = move || {
+            // Whatever happens in there, whoever waits for the end is told.
+            let _told = Told(worker.shared.clone());
+            runtime.block_on(worker.run());
+            worker.farewell();
+        };
+        let thread = std::thread::Builder::new().name("nearfield-mirror".into()).spawn(body);
+        thread.map_err(|e| failed("start the mirror's thread", e))?;
+        Ok(Self { held: Arc::new(Held { shared, tap }) })
+    }
+
+    /// What it does and has done. Does not wait for the database.
+    pub fn status(&self) -> MirrorStatus {
+        self.held.shared.board.read()
+    }
+
+    /// Compares a collection with the database at one instant. `deep` makes digests anew from the bytes of both sides, which reads
+    /// everything.
+    pub fn audit(&self, collection: &str, deep: bool) -> Result<AuditReport> {
+        let collection = collection.to_owned();
+        self.ask(|reply| Request::Audit { collection, is_deep: deep, reply })
+    }
+
+    /// Makes both sides of a collection equal by the word of one. Deletes what the trusted side does not have. With `dry_run` it
+    /// only says what it would do.
+    pub fn repair(&self, collection: &str, trust: Trust, dry_run: bool) -> Result<AuditReport> {
+        let collection = collection.to_owned();
+        self.ask(|reply| Request::Repair { collection, trust, dry_run, reply })
+    }
+
+    /// Fills a collection from the database, and compares it then. Searches and writes go on; `status` says how far it is.
+    pub fn rebuild(&self, collection: &str) -> Result<()> {
+        let collection = collection.to_owned();
+        self.ask(|reply| Request::Rebuild { collection, reply })
+    }
+
+    /// Sends everything that waits. Says how many versions.
+    pub fn push_now(&self) -> Result<usize> {
+        self.ask(|reply| Request::Push { reply })
+    }
+
+    /// Takes over everything that the database has by now.
+    pub fn pull_now(&self) -> Result<()> {
+        self.ask(|reply| Request::Pull { reply })
+    }
+
+    /// Decides what the mirror is blocked about: whom to trust. Does nothing if it is not blocked.
+    pub fn resolve(&self, trust: Trust) -> Result<()> {
+        self.ask(|reply| Request::Resolve { trust, reply })
+    }
+
+    /// Rows that one side refuses, with reasons.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
+        self.ask(|reply| Request::Letters { reply })
+    }
+
+    /// Tries them all again. Says how many there were.
+    pub fn retry_dead_letters(&self) -> Result<usize> {
+        self.ask(|reply| Request::Retry { reply })
+    }
+
+    /// Waits until everything up to `token` is in the database. An error when `timeout` passes before; the write is durable here
+    /// in any case, and is sent later.
+    pub fn wait_mirrored(&self, token: Token, timeout: Duration) -> Result<()> {
+        if self.held.tap.wait_clean(token, timeout)? {
+            return Ok(());
+        }
+        let message = format!(
+            "commit {token} was not mirrored within {} ms; it is durable here and will be sent",
+            timeout.as_millis()
+        );
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Sends what it can until `deadline` has passed, and ends. Nothing is lost: what was not sent is sent after the next start.
+    pub fn stop(&self, deadline: Duration) -> Result<()> {
+        let shared = &self.held.shared;
+        shared.stop(unix_ms() + deadline.as_millis() as u64);
+        let mut ended = shared.ended.lock();
+        if !*ended {
+            shared.has_ended.wait_for(&mut ended, deadline);
+        }
+        if *ended {
+            return Ok(());
+        }
+        let message = "the mirror's thread is still at it; it ends when its step does";
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(SyncSender<Result<T>>) -> Request) -> Result<T> {
+        let shared = &self.held.shared;
+        let stopped = || Error::new(ErrorKind::Closed, "the mirror was stopped; start another");
+        let (reply, answer) = sync_channel(1);
+        {
+            let ended = shared.ended.lock();
+            if *ended || shared.is_stopping.load(Ordering::Acquire) {
+                return Err(stopped());
+            }
+            shared.requests.lock().push_back(request(reply));
+        }
+        shared.wake.notify_one();
+        answer.recv().map_err(|_| stopped())?
+    }
+}
+
+struct Told(Arc<Shared>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        *self.0.ended.lock() = true;
+        // Whoever still asks hears that it is over.
+        self.0.requests.lock().clear();
+        self.0.has_ended.notify_all();
+    }
+}
+
+fn failed(what: &str, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("cannot {what}")).with_source(error)
+}

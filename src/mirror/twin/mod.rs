@@ -1,0 +1,222 @@
+//! A database in memory, for tests: the other side as the mirror sees it, with snapshots that behave as Postgres's do.
+//!
+//! Transactions have numbers in the order they begin and become visible in the order they commit; a snapshot sees what was committed
+//! when it was taken. Others write by hand and keep transactions open, with locks. Answers get lost, before the commit or after it, or
+//! the commit comes later still. A failover goes back to an older copy.
+//!
+//! Invariants: deterministic; every call is ready at once, but for one that hangs for ever; the versions of a row only rise, but for
+//! TRUNCATE and going back. Knows nothing of stores.
+
+mod reading;
+mod table;
+mod upset;
+
+pub(crate) use table::{World, is_visible, parts};
+pub(crate) use upset::Upset;
+
+use super::remote::*;
+use crate::ids::{ChunkId, Ver};
+use crate::record::{Edition, Head, Row, Stamp, digest};
+use parking_lot::Mutex;
+use reading::TwinReading;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// One node's line to the database.
+#[derive(Clone)]
+pub(crate) struct Twin {
+    pub(crate) world: Arc<Mutex<World>>,
+    line: Arc<Mutex<Line>>,
+}
+
+/// Something that happens between two calls.
+pub(crate) type Surprise = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Line {
+    /// Which life of the database it is connected to.
+    life: Option<u64>,
+    upsets: VecDeque<Upset>,
+    surprises: VecDeque<Surprise>,
+    statements: usize,
+}
+
+impl Twin {
+    pub(crate) fn new(world: Arc<Mutex<World>>) -> Self {
+        Self { world, line: Arc::default() }
+    }
+
+    /// What the next calls run into.
+    pub(crate) fn upset(&self, upset: Upset) {
+        self.line.lock().upsets.push_back(upset);
+    }
+
+    /// What happens before the next calls.
+    pub(crate) fn surprise(&self, surprise: Surprise) {
+        self.line.lock().surprises.push_back(surprise);
+    }
+
+    pub(crate) fn calm(&self) {
+        let mut line = self.line.lock();
+        line.upsets.clear();
+        line.surprises.clear();
+    }
+
+    /// Calls so far.
+    pub(crate) fn statements(&self) -> usize {
+        self.line.lock().statements
+    }
+
+    /// The begin of every call.
+    async fn call(&self, is_push: bool) -> Done<Option<Upset>> {
+        let surprise = self.line.lock().surprises.pop_front();
+        if let Some(surprise) = surprise {
+            surprise();
+        }
+        let upset = {
+            let mut line = self.line.lock();
+            line.statements += 1;
+            line.upsets.pop_front()
+        };
+        match upset {
+            Some(Upset::Hang) => {
+                std::future::pending::<()>().await;
+            }
+            Some(Upset::Fails(class, code)) => return Err(fault(class, code)),
+            Some(Upset::Ok) => {}
+            Some(upset) if is_push => return Ok(Some(upset)),
+            Some(_) => return Err(fault(FaultClass::Transient, "08006")),
+            None => {}
+        }
+        let life = self.line.lock().life;
+        if life != Some(self.world.lock().life) {
+            return Err(fault(FaultClass::Transient, "57P01"));
+        }
+        Ok(None)
+    }
+}
+
+pub(crate) fn fault(class: FaultClass, code: &str) -> Fault {
+    Fault { class, code: Some(code.to_owned()), message: format!("the twin says {code}"), remedy: None }
+}
+
+impl Remote for Twin {
+    type Reading = TwinReading;
+
+    async fn look(&self, node: NodeId) -> Done<Database> {
+        {
+            let life = self.world.lock().life;
+            self.line.lock().life = Some(life);
+        }
+        self.call(false).await?;
+        let world = self.world.lock();
+        Ok(Database {
+            identity: world.identity.clone(),
+            digest_seed: world.seed,
+            is_standby: world.is_standby,
+            is_read_only: false,
+            unix_ms: world.now_ms as i64,
+            is_supervised: true,
+            mark: world.marks.get(&node.0).copied(),
+            tombstone_floor: 0,
+            server: "twin".into(),
+        })
+    }
+
+    async fn collections(&self) -> Done<Vec<RemoteCollection>> {
+        self.call(false).await?;
+        let world = self.world.lock();
+        let all = world.collections.iter();
+        Ok(all
+            .map(|(name, schema)| RemoteCollection { name: name.clone(), schema: schema.clone() })
+            .collect())
+    }
+
+    async fn declare(&self, collection: &RemoteCollection) -> Done<()> {
+        self.call(false).await?;
+        let mut world = self.world.lock();
+        let schema =
+            world.collections.entry(collection.name.clone()).or_insert_with(|| collection.schema.clone());
+        if (schema.dim, schema.metric) != (collection.schema.dim, collection.schema.metric) {
+            return Err(fault(FaultClass::Schema, "42804"));
+        }
+        Ok(())
+    }
+
+    async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {
+        let upset = self.call(true).await?;
+        let mut world = self.world.lock();
+        assert!(batch.is_sorted_by(|a, b| a.id < b.id), "a batch is sorted and has no id twice");
+        if batch.iter().any(|edition| world.is_locked(collection, &edition.id)) {
+            return Err(fault(FaultClass::Transient, "55P03"));
+        }
+        if batch.iter().any(|edition| world.is_poison(collection, edition)) {
+            return Err(fault(FaultClass::Data, "22P05"));
+        }
+        match upset {
+            Some(Upset::LostBefore) => return Err(fault(FaultClass::Transient, "08006")),
+            Some(Upset::Late) => {
+                world.push_late(collection, batch, mark);
+                return Err(fault(FaultClass::Transient, "08006"));
+            }
+            Some(Upset::Twice) => world.echoes.push((collection.to_owned(), batch.to_vec())),
+            _ => {}
+        }
+        let pushed = world.push(collection, batch, Some(mark));
+        match upset {
+            Some(Upset::LostAfter) => Err(fault(FaultClass::Transient, "08006")),
+            _ => Ok(pushed),
+        }
+    }
+
+    async fn read(&self) -> Done<TwinReading> {
+        self.call(false).await?;
+        let world = self.world.lock();
+        if world.is_standby {
+            return Err(fault(FaultClass::Demoted, "standby"));
+        }
+        Ok(TwinReading::new(self.clone(), world.snapshot(), world.readable))
+    }
+
+    async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<()> {
+        self.call(false).await?;
+        self.world.lock().stamp(collection, heads);
+        Ok(())
+    }
+
+    async fn collect(&self, before: Ver) -> Done<u64> {
+        self.call(false).await?;
+        Ok(self.world.lock().collect(before))
+    }
+
+    fn hang_up(&self) {
+        self.line.lock().life = None;
+    }
+}
+
+/// Drives a future whose calls are ready at once. Nothing if one hangs: then it is dropped.
+pub(crate) fn drive<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        Poll::Ready(out) => Some(out),
+        Poll::Pending => None,
+    }
+}
+
+/// The version that people write by hand.
+pub(crate) const PEOPLE: u64 = 1;
+
+/// A row of a vector and nothing else.
+pub(crate) fn row(id: &str, vector: &[f32]) -> Row {
+    Row { id: ChunkId::from(id), vector: Some(vector.to_vec()), payload: None }
+}
+
+/// An edition as some node writes it.
+pub(crate) fn edition(id: &str, ver: i64, node: u64, seed: u64, vector: Option<&[f32]>) -> Edition {
+    let row = vector.map(|vector| row(id, vector));
+    let digest = row.as_ref().map_or(0, |row| digest(row, seed));
+    Edition { id: id.into(), stamp: Stamp { ver: Ver(ver), node, digest }, row }
+}

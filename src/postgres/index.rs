@@ -1,0 +1,95 @@
+//! pgvector's own index on a collection, for those who search in SQL. Off unless it is asked for.
+//!
+//! It is made beside writers (`CONCURRENTLY`), which takes as long as it takes and stands in no transaction: the one statement
+//! without a limit.
+
+use super::fault::{fault, on, with_remedy};
+use super::line::Lines;
+use super::settings::DatabaseIndex;
+use super::sql;
+use crate::config::Metric;
+use crate::mirror::remote::{Done, FaultClass, RemoteCollection};
+use sqlx::AssertSqlSafe;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What pgvector indexes at most; it stores more.
+const INDEX_DIM_MAX: usize = 2_000;
+
+/// True if it was made, false if it was there.
+pub(super) async fn ensure(
+    lines: &Arc<Lines>,
+    wanted: DatabaseIndex,
+    collection: &RemoteCollection,
+) -> Done<bool> {
+    let RemoteCollection { name, schema } = collection;
+    let Some((method, with)) = method(wanted) else { return Ok(false) };
+    let operators = operators(schema.metric, wanted)?;
+    if schema.dim > INDEX_DIM_MAX {
+        let message = format!(
+            "collection {name} has {} dimensions; pgvector indexes a vector of at most {INDEX_DIM_MAX}",
+            schema.dim
+        );
+        return Err(with_remedy(
+            fault(FaultClass::Schema, message),
+            "set database_index to none: searches run in this process",
+        ));
+    }
+    let failed = on("indexing");
+    let index = format!("chunk_{method}_{:016x}", xxh3_64(name.as_bytes()));
+    let mut line = lines.alone().await?;
+    // The setup of a transaction limits time; here only the path is needed, and it is in the statement.
+    let connection = &mut line.connection;
+    let state = sqlx::query_scalar(sql::INDEX_STATE).bind(lines.schema()).bind(&index);
+    let state: Option<bool> = state.fetch_optional(&mut *connection).await.map_err(&failed)?;
+    if state == Some(true) {
+        return Ok(false);
+    }
+    if state == Some(false) {
+        // Half made: whoever made it was stopped.
+        let drop = sqlx::query_scalar(sql::INDEX_DROP).bind(lines.schema()).bind(&index);
+        let drop: String = drop.fetch_one(&mut *connection).await.map_err(&failed)?;
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await.map_err(&failed)?;
+    }
+    let make = sqlx::query_scalar(sql::INDEX_MAKE)
+        .bind(lines.schema())
+        .bind(&index)
+        .bind(method)
+        .bind(schema.dim as i32)
+        .bind(operators)
+        .bind(with)
+        .bind(name);
+    let make: String = make.fetch_one(&mut *connection).await.map_err(&failed)?;
+    let path = sqlx::raw_sql(AssertSqlSafe(path(&line.setup)));
+    path.execute(&mut *connection).await.map_err(&failed)?;
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(connection).await.map_err(&failed)?;
+    Ok(true)
+}
+
+/// The search path of a transaction's setup, for a session.
+fn path(setup: &str) -> String {
+    let path = setup.rsplit("SET LOCAL ").next().unwrap_or_default();
+    format!("SET {path}")
+}
+
+fn method(wanted: DatabaseIndex) -> Option<(&'static str, String)> {
+    match wanted {
+        DatabaseIndex::None => None,
+        DatabaseIndex::Hnsw { m, ef_construction } => {
+            Some(("hnsw", format!("m = {m}, ef_construction = {ef_construction}")))
+        }
+        DatabaseIndex::Ivfflat { lists } => Some(("ivfflat", format!("lists = {lists}"))),
+    }
+}
+
+fn operators(metric: Metric, wanted: DatabaseIndex) -> Done<&'static str> {
+    match metric {
+        Metric::Cosine => Ok("vector_cosine_ops"),
+        Metric::L2 => Ok("vector_l2_ops"),
+        Metric::Dot => Ok("vector_ip_ops"),
+        Metric::L1 if matches!(wanted, DatabaseIndex::Ivfflat { .. }) => {
+            Err(with_remedy(fault(FaultClass::Schema, "pgvector's ivfflat does not know l1"), "use hnsw"))
+        }
+        Metric::L1 => Ok("vector_l1_ops"),
+    }
+}

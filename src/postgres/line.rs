@@ -1,0 +1,218 @@
+//! Lines to the database: connections of our own, few, each used by one transaction at a time.
+//!
+//! Invariants:
+//! - A line comes back only from a transaction that ended as it should. Everything else, a fault, a deadline, a dropped
+//!   future, closes it, and the server rolls back.
+//! - All that a session must know is said at the beginning of each transaction, so a pooler in between changes nothing.
+//! - Whoever reads cannot take the lines of those who write.
+//!
+//! Does not know what is said on a line.
+
+use super::fault::{fault, on, with_remedy};
+use super::settings::Settings;
+use super::{connect, sql};
+use crate::mirror::remote::{Done, Fault, FaultClass};
+use parking_lot::Mutex;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The longest that a call takes: a new line, and a statement that the server stops by itself.
+pub(super) const CALL_MAX: Duration = Duration::from_secs(40);
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Said at the beginning of each transaction.
+const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '2s'; \
+                      SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+                      SET LOCAL client_min_messages = 'warning'; SET LOCAL nearfield.mirror = 'on'";
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Write,
+    /// One snapshot, no writing.
+    Read,
+}
+
+#[derive(Debug)]
+pub(super) struct Lines {
+    options: PgConnectOptions,
+    place: String,
+    schema: String,
+    writers: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    idle_max: usize,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// Lines of an earlier generation are not taken back.
+    generation: u64,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    connection: PgConnection,
+    generation: u64,
+    /// The statements after BEGIN.
+    setup: Arc<str>,
+}
+
+impl Lines {
+    pub(super) fn new(settings: &Settings) -> Done<Arc<Self>> {
+        settings.validate()?;
+        let options = connect::options(&settings.url)?;
+        Ok(Arc::new(Self {
+            place: connect::place(&options),
+            options,
+            schema: settings.schema.clone(),
+            writers: Arc::new(Semaphore::new(settings.writers_max)),
+            readers: Arc::new(Semaphore::new(settings.readers_max)),
+            idle_max: settings.writers_max + settings.readers_max,
+            idle: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// A transaction that has begun.
+    pub(super) async fn begin(self: &Arc<Self>, purpose: Purpose) -> Done<Transaction> {
+        let permit = self.permit(purpose).await?;
+        loop {
+            let (mut line, is_new) = match self.take_idle() {
+                Some(line) => (line, false),
+                None => (self.connect().await?, true),
+            };
+            match line.begin(purpose).await {
+                Ok(()) => return Ok(Transaction { line, lines: Arc::clone(self), _permit: permit }),
+                // It was closed while it lay idle; nothing was asked of it yet.
+                Err(_) if !is_new => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// A connection outside of any transaction, not kept: for what cannot stand in one of ours.
+    pub(super) async fn alone(&self) -> Done<Alone> {
+        let permit = self.permit(Purpose::Write).await?;
+        let Line { connection, setup, .. } = self.connect().await?;
+        Ok(Alone { connection, setup, _permit: permit })
+    }
+
+    /// Lines in use are closed when they come back.
+    pub(super) fn hang_up(&self) {
+        let mut idle = self.idle.lock();
+        idle.generation += 1;
+        idle.lines.clear();
+    }
+
+    async fn permit(&self, purpose: Purpose) -> Done<OwnedSemaphorePermit> {
+        let gate = if purpose == Purpose::Write { &self.writers } else { &self.readers };
+        let permit = Arc::clone(gate).acquire_owned().await;
+        permit.map_err(|_| fault(FaultClass::Unknown, "the mirror is closed"))
+    }
+
+    fn take_idle(&self) -> Option<Line> {
+        self.idle.lock().lines.pop()
+    }
+
+    fn take_back(&self, line: Line) {
+        let mut idle = self.idle.lock();
+        if line.generation == idle.generation && idle.lines.len() < self.idle_max {
+            idle.lines.push(line);
+        }
+    }
+
+    async fn connect(&self) -> Done<Line> {
+        let generation = self.idle.lock().generation;
+        within(CONNECT_MAX, "connecting", async {
+            let connection = self.options.connect().await.map_err(on("connecting"))?;
+            self.greet(connection, generation).await
+        })
+        .await
+        .map_err(|fault| Fault { message: format!("{} ({})", fault.message, self.place), ..fault })
+    }
+
+    async fn greet(&self, mut connection: PgConnection, generation: u64) -> Done<Line> {
+        let row = sqlx::query(sql::GREET).persistent(false).fetch_one(&mut connection).await;
+        let row = row.map_err(on("greeting"))?;
+        let vector: Option<String> = row.try_get(0).map_err(on("greeting"))?;
+        let encoding: String = row.try_get(1).map_err(on("greeting"))?;
+        let version: i32 = row.try_get(2).map_err(on("greeting"))?;
+        if encoding != "UTF8" {
+            let message = format!("the database's encoding is {encoding}; ids and texts are UTF-8");
+            let remedy = "CREATE DATABASE <name> ENCODING 'UTF8' TEMPLATE template0";
+            return Err(with_remedy(fault(FaultClass::Schema, message), remedy));
+        }
+        if version < 140_000 {
+            let message =
+                format!("the server is PostgreSQL {}; the mirror needs 14 or later", version / 10_000);
+            return Err(fault(FaultClass::Schema, message));
+        }
+        // The temporary schema comes last, or a table there could stand in front of ours. Both names are safe: settings admit
+        // plain ones only, and the server quoted the other.
+        let vector = vector.map_or_else(String::new, |name| format!(", {name}"));
+        let setup = format!("{LIMITS}; SET LOCAL search_path = {}{vector}, pg_temp", self.schema).into();
+        Ok(Line { connection, generation, setup })
+    }
+}
+
+impl Line {
+    async fn begin(&mut self, purpose: Purpose) -> Done<()> {
+        let mode = match purpose {
+            Purpose::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Purpose::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        let begin = sqlx::raw_sql(AssertSqlSafe(format!("{mode}; {}", self.setup)));
+        begin.execute(&mut self.connection).await.map_err(on("beginning"))?;
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) connection: PgConnection,
+    /// What a transaction begins with.
+    pub(super) setup: Arc<str>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A transaction under way. Dropping it closes its line.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    line: Line,
+    lines: Arc<Lines>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Transaction {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.line.connection
+    }
+
+    pub(super) async fn commit(mut self) -> Done<()> {
+        let commit = sqlx::raw_sql("COMMIT").execute(&mut self.line.connection).await;
+        commit.map_err(on("committing"))?;
+        self.lines.take_back(self.line);
+        Ok(())
+    }
+}
+
+/// `call`, or a fault when it takes longer than `max`. What it held is dropped with it.
+pub(super) async fn within<T>(
+    max: Duration,
+    what: &'static str,
+    call: impl Future<Output = Done<T>>,
+) -> Done<T> {
+    match tokio::time::timeout(max, call).await {
+        Ok(done) => done,
+        Err(_) => Err(fault(FaultClass::Transient, format!("{what}: no answer within {} s", max.as_secs()))),
+    }
+}

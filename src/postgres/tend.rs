@@ -1,0 +1,46 @@
+//! Upkeep: digests of rows that were edited by hand, how far each node has read, deletions that nobody needs any more.
+
+use super::fault::on;
+use super::line::{Lines, Purpose};
+use super::sql;
+use crate::ids::Ver;
+use crate::mirror::remote::{Done, NodeId, Snapshot};
+use crate::record::Head;
+use sqlx::query;
+use std::sync::Arc;
+
+pub(super) async fn stamp(lines: &Arc<Lines>, collection: &str, heads: &[Head]) -> Done<()> {
+    let known: Vec<_> = heads.iter().filter_map(|head| Some((head, head.digest?))).collect();
+    let mut transaction = lines.begin(Purpose::Write).await?;
+    // The row does not become another one, so its place in the feed stays.
+    let update = query(sql::STAMP)
+        .bind(collection)
+        .bind(known.iter().map(|(head, _)| head.id.as_str()).collect::<Vec<_>>())
+        .bind(known.iter().map(|(head, _)| head.ver.0).collect::<Vec<_>>())
+        .bind(known.iter().map(|(head, _)| head.node as i64).collect::<Vec<_>>())
+        .bind(known.iter().map(|(_, digest)| *digest as i64).collect::<Vec<_>>());
+    update.execute(transaction.connection()).await.map_err(on("stamping"))?;
+    transaction.commit().await
+}
+
+pub(super) async fn seen(lines: &Arc<Lines>, node: NodeId, snapshot: &Snapshot) -> Done<()> {
+    let mut transaction = lines.begin(Purpose::Write).await?;
+    let note = query(sql::SEEN).bind(node.0 as i64).bind(&snapshot.0);
+    note.execute(transaction.connection()).await.map_err(on("noting what was seen"))?;
+    transaction.commit().await
+}
+
+/// The floor rises in the transaction that removes, so that nobody sees a deletion gone and the floor below it (M15).
+pub(super) async fn collect(lines: &Arc<Lines>, before: Ver, node_days: u16) -> Done<u64> {
+    let failed = on("collecting deletions");
+    let mut transaction = lines.begin(Purpose::Write).await?;
+    let delete = sqlx::query_as(sql::COLLECT).bind(before.0).bind(i32::from(node_days));
+    let (count, highest): (i64, Option<i64>) =
+        delete.fetch_one(transaction.connection()).await.map_err(&failed)?;
+    if let Some(highest) = highest {
+        let raise = query(sql::RAISE_FLOOR).bind(highest.saturating_add(1));
+        raise.execute(transaction.connection()).await.map_err(&failed)?;
+    }
+    transaction.commit().await?;
+    Ok(count.unsigned_abs())
+}

@@ -1,0 +1,17 @@
+//! The database side against a server: the suite of every remote, and what only Postgres has.
+
+mod feed;
+mod lines;
+mod measure;
+mod people;
+mod pure;
+mod server;
+mod tables;
+
+mod conformance {
+    //! The suite of every remote.
+
+    use super::server::rig;
+
+    crate::mirror::conformance::conformance!(rig);
+}
