@@ -270,9 +270,9 @@ impl<R: Remote> Sides<R> {
     }
 }
 
-/// A head that says only which row is meant.
+/// A head that says only which row is meant: whoever looks tells the database what it says, if nobody has.
 fn nobody(id: &ChunkId) -> Head {
-    Head { id: id.clone(), ver: Ver(0), node: 0, digest: Some(0), is_deleted: false }
+    Head { id: id.clone(), ver: Ver(0), node: 0, digest: None, is_deleted: false }
 }
 
 /// For the public interface: what cannot be done in a state.

@@ -229,16 +229,16 @@ impl<R: Remote> Sides<R> {
         Ok(applied.stored + applied.deleted)
     }
 
-    /// Tells the database what rows edited by hand say, if that is known.
+    /// Tells the database what rows edited by hand say, if that is known. Before the cursor that has passed them is written down.
     pub(super) async fn stamp(&mut self) -> Step<usize> {
         let mut stamped = 0;
-        while let Some((name, heads)) = self.stamps.pop_first() {
-            let done = self.remote.stamp(&name, &heads).await;
+        // They go from the list when the database has answered: this may be dropped at any await.
+        while let Some((name, heads)) =
+            self.stamps.first_key_value().map(|(name, heads)| (name.clone(), heads.clone()))
+        {
+            self.remote.stamp(&name, &heads).await?;
             stamped += heads.len();
-            if let Err(fault) = done {
-                self.stamps.insert(name, heads);
-                return Err(fault.into());
-            }
+            self.stamps.remove(&name);
         }
         Ok(stamped)
     }
