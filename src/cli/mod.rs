@@ -5,6 +5,7 @@
 
 mod bench;
 mod doctor;
+mod postgres;
 mod progress;
 mod snapshot;
 mod verify;
@@ -64,6 +65,9 @@ enum Command {
     Doctor,
     /// Open a store and check every byte of it
     Verify(verify::Args),
+    /// Start a throw-away PostgreSQL with pgvector, for development and tests
+    #[command(subcommand)]
+    Postgres(postgres::Command),
 }
 
 /// Runs the command line `args`, the program's name first. Results go to `out`, messages to `err`; a progress bar is
@@ -93,6 +97,7 @@ where
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),
+        Command::Postgres(command) => postgres::run(command, &cli.global, out),
     };
     match done.and_then(|good| out.flush().map(|()| good).map_err(output)) {
         Ok(true) => ExitCode::SUCCESS,

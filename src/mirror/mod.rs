@@ -12,6 +12,8 @@ mod audit;
 mod backoff;
 mod batch;
 mod compare;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod cursor;
 mod feed;
 mod greet;

@@ -225,10 +225,20 @@ pub(super) async fn ensure_extension(
     if !may_write || settings.migrate == Migrate::Check {
         return Err(with_remedy(missing(), EXTENSION_REMEDY));
     }
-    let mut line = lines.alone().await?;
-    match sqlx::raw_sql(sql::EXTENSION).execute(&mut line.connection).await.map_err(on("making the extension")) {
-        Ok(_) => Ok(false),
+    match make_extension(lines).await {
+        Ok(()) => Ok(false),
         Err(fault) if fault.class == FaultClass::Permission => Err(with_remedy(missing(), EXTENSION_REMEDY)),
         Err(fault) => Err(fault),
     }
+}
+
+/// Outside of our schema, so that it survives it.
+async fn make_extension(lines: &Lines) -> Done<()> {
+    let failed = on("making the extension");
+    let mut line = lines.alone().await?;
+    let mut transaction = line.connection.begin().await.map_err(&failed)?;
+    let lock = sqlx::query(sql::MIGRATION_LOCK).bind("extension").execute(&mut *transaction).await;
+    lock.map_err(&failed)?;
+    sqlx::raw_sql(sql::EXTENSION).execute(&mut *transaction).await.map_err(&failed)?;
+    transaction.commit().await.map_err(&failed)
 }

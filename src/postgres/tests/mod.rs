@@ -1,0 +1,15 @@
+//! The database side against a server: the suite of every remote, and what only Postgres has.
+
+mod lines;
+mod people;
+mod pure;
+mod server;
+mod tables;
+
+mod conformance {
+    //! The suite of every remote.
+
+    use super::server::rig;
+
+    crate::mirror::conformance::conformance!(rig);
+}
