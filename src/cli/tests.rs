@@ -51,6 +51,8 @@ fn help_fits_on_80_columns() {
         &["bench", "search", "--help"],
         &["bench", "write", "--help"],
         &["bench", "open", "-h"],
+        &["postgres", "--help"],
+        &["postgres", "run", "--help"],
         &["snapshot", "create", "--help"],
     ] {
         let (_, out, _) = called(args);

@@ -21,6 +21,10 @@ mod heal;
 mod kill;
 mod model;
 mod oracle;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod postgres;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod proxy;
 mod recall;
 #[cfg(feature = "hnsw-rs")]
 mod second_graph;

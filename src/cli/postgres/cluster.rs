@@ -107,7 +107,7 @@ impl Cluster {
         let conf = self.files.data().join("nearfield.conf");
         fs::write(&conf, render(settings)).map_err(at("write", &conf))?;
         let (start, mut taken) = (Instant::now(), 0);
-        let mut last = self.files.postmaster().map(|p| p.port);
+        let mut last = self.files.last_port();
         loop {
             let chosen = match port {
                 Some(port) => port,
@@ -115,7 +115,9 @@ impl Cluster {
             };
             match self.attempt(chosen, leash)? {
                 Attempt::Ready(child) => {
-                    return Ok(Server { child, port: chosen, url: self.files.url(chosen)? });
+                    let server = Server { child, port: chosen, url: self.files.url(chosen)? };
+                    self.files.keep_port(chosen);
+                    return Ok(server);
                 }
                 Attempt::Leftovers(_) if start.elapsed() < LEFTOVERS_LIMIT => last = Some(chosen),
                 Attempt::PortTaken(_) if port.is_none() && taken < TAKEN_MAX => taken += 1,

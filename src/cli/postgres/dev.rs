@@ -16,10 +16,28 @@ use std::path::PathBuf;
 
 pub(super) fn start(args: &StartArgs, global: &Global, out: &mut dyn Write) -> Result<()> {
     let home = Home::open()?;
-    let files = files::folder(&args.folder.path(&home))?;
+    let path = args.folder.path(&home);
+    let was_there = path.exists();
+    let files = files::folder(&path)?;
     files.expect_ours()?;
-    let _lock = lock(&files)?;
-    if let Some(running) = running(&files) {
+    let lock = lock(&files)?;
+    let started = start_in(&files, args, global, &home, out);
+    if started.is_err() && !was_there && files.version().is_none() {
+        // A start that failed makes no folder. Why it failed is to be told, not that this fails, too.
+        let _ = home::remove(&files.0);
+    }
+    drop(lock);
+    started
+}
+
+fn start_in(
+    files: &Files,
+    args: &StartArgs,
+    global: &Global,
+    home: &Home,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if let Some(running) = running(files) {
         let message = format!(
             "{} has a server already, process {}: {}; `nearfield postgres stop` ends it",
             files.0.display(),
@@ -28,9 +46,9 @@ pub(super) fn start(args: &StartArgs, global: &Global, out: &mut dyn Write) -> R
         );
         return Err(Error::new(ErrorKind::AlreadyOpen, message));
     }
-    let wanted = wanted_version(&files, args.server.major)?;
-    let programs = Programs::find(&home, wanted, Progress::new(global.quiet))?;
-    let cluster = Cluster::open(files, programs)?;
+    let wanted = wanted_version(files, args.server.major)?;
+    let programs = Programs::find(home, wanted, Progress::new(global.quiet))?;
+    let cluster = Cluster::open(files.clone(), programs)?;
     let server = cluster.start(args.server.port, &args.server.settings, Leash::None)?;
     cluster.report(&server, |report| match global.json {
         true => tell(report, out),

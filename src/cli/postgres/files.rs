@@ -1,6 +1,6 @@
 //! The files of a cluster, as its folder holds them.
 //!
-//! `data` belongs to whom the server runs as; `log` and `password` are ours. `making` is what a killed `initdb` leaves. What
+//! `data` belongs to whom the server runs as; `log`, `password` and `port` are ours. `making` is what a killed `initdb` leaves. What
 //! runs is read from the server's own `data/postmaster.pid`.
 
 use super::{at, home};
@@ -50,6 +50,20 @@ impl Files {
     /// What the server that runs here, or that ran here last and was killed, has written.
     pub(super) fn postmaster(&self) -> Option<Postmaster> {
         Postmaster::parse(&fs::read_to_string(self.data().join("postmaster.pid")).ok()?)
+    }
+
+    /// The port of the last server that was started here.
+    pub(super) fn last_port(&self) -> Option<u16> {
+        fs::read_to_string(self.port()).ok()?.trim().parse().ok()
+    }
+
+    /// Where this fails, the next start takes another port.
+    pub(super) fn keep_port(&self, port: u16) {
+        let _ = fs::write(self.port(), format!("{port}\n"));
+    }
+
+    fn port(&self) -> PathBuf {
+        self.0.join("port")
     }
 
     /// With the password: whoever may read it may connect.

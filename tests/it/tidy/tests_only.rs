@@ -4,8 +4,13 @@ use super::source::{Source, closing, follows, tokens};
 use super::{assert_each, assert_none, rust};
 
 /// Test files that may sleep, with the reason.
-const SLEEPERS: &[(&str, &str)] =
-    &[("tests/it/kill.rs", "a process dies at a random instant: nothing is waited for, any delay is right")];
+const SLEEPERS: &[(&str, &str)] = &[
+    ("tests/it/kill.rs", "a process dies at a random instant: nothing is waited for, any delay is right"),
+    (
+        "tests/it/support/wait.rs",
+        "a process that is no child tells nobody of its end: it is looked for, with a deadline",
+    ),
+];
 
 #[test]
 fn tests_do_not_sleep() {
