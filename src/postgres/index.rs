@@ -5,7 +5,7 @@
 
 use super::fault::{fault, on, with_remedy};
 use super::line::Lines;
-use super::settings::DatabaseIndex;
+use super::DatabaseIndex;
 use super::sql;
 use crate::config::Metric;
 use crate::mirror::remote::{Done, FaultClass, RemoteCollection};

@@ -2,7 +2,7 @@
 
 use super::fault::on;
 use super::line::{Lines, Purpose, Transaction};
-use super::settings::Settings;
+use super::Settings;
 use super::{schema, sql};
 use crate::mirror::remote::{Database, Done, Identity, NodeId, NodeMark};
 use sqlx::Row;

@@ -6,7 +6,7 @@
 
 use super::fault::{EXTENSION_REMEDY, fault, on, with_remedy};
 use super::line::{Lines, Purpose};
-use super::settings::{Migrate, Settings};
+use super::{Migrate, Settings};
 use super::sql;
 use crate::mirror::remote::{Done, Fault, FaultClass};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
