@@ -103,7 +103,7 @@ impl<R: Remote> Sides<R> {
             written,
             database: None,
             looked_ms: 0,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(options.retry_ms_max),
             unknowns: 0,
             blocked: None,
             verdict: None,

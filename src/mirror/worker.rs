@@ -21,7 +21,6 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-const GREET_MS: u64 = 30_000;
 const COLLECT_MS: u64 = 3_600_000;
 /// An await that takes longer is taken for dead, whatever the database's side promised.
 const JOB_MAX: Duration = Duration::from_secs(600);
@@ -115,7 +114,7 @@ impl<R: Remote> Worker<R> {
             is_blocked: sides.blocked.is_some(),
             is_connected: sides.database.is_some(),
             retry_ms: sides.backoff.until_ms(),
-            greet_ms: sides.looked_ms + GREET_MS,
+            greet_ms: sides.looked_ms + sides.options.look_ms,
             has_outgoing: sides.has_outgoing().unwrap_or(false),
             was_push: self.was_push,
             feed_ms: self.feed_ms,
