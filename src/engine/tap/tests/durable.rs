@@ -186,6 +186,52 @@ fn what_is_remembered_survives_and_what_is_damaged_is_forgotten_aloud() {
 }
 
 #[test]
+fn l20_damaged_rows_are_told_by_id_and_come_back_from_the_database() {
+    const DIM: usize = 256;
+    let tiny = Some(Tiny { block_slots: 128, log_file_bytes: 4_096 });
+    let options = Options { tiny, ..options() };
+    let disk = SimDisk::new();
+    let open = || Store::open_still(Arc::new(disk.clone()), options.clone()).unwrap();
+    let row =
+        |id: usize| admit(Chunk::new(format!("{id}")).vector(vec![id as f32; DIM]), DIM, false).unwrap();
+    let store = open();
+    let schema = Schema::new(DIM, Metric::L2);
+    store.tap().attach().unwrap();
+    let docs = store.create_collection("docs", schema.clone()).unwrap();
+    docs.upsert((0..130).map(|id| row(id).to_chunk())).unwrap();
+    store.close(Duration::from_secs(60)).unwrap();
+    drop((store, docs));
+    disk.flip("c00000001/block-0000.rows", 8 * 4_096 + 1).unwrap();
+    let store = open();
+    let tap = store.tap();
+    tap.set_seed(SEED);
+    let docs = tap.collection("docs", &schema).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    tap.on_lost(Arc::new(move || _ = count.fetch_add(1, Ordering::Relaxed)));
+    store.checkpoint().unwrap();
+    let (lost, nameless) = docs.lost();
+    assert_eq!((told.load(Ordering::Relaxed), nameless), (1, 0));
+    assert!(lost.len() > 50 && lost.len() < 70, "{}", lost.len());
+    // What cannot be read is not sent, and in no ledger.
+    assert_eq!(docs.dirty().rows, 130 - lost.len());
+    let sent = docs.outgoing(usize::MAX, usize::MAX, &|_| false).unwrap();
+    assert_eq!(sent.len(), 130 - lost.len());
+    docs.acknowledge(&sent.into_iter().map(|o| o.ticket).collect::<Vec<_>>());
+    assert_eq!(docs.ledger().unwrap().len(), 130 - lost.len());
+    let again = lost.iter().map(|id| {
+        let row = row(id.parse().unwrap());
+        Edition {
+            id: id.clone(),
+            stamp: Stamp { ver: Ver(1), node: OTHER, digest: digest(&row, SEED) },
+            row: Some(row),
+        }
+    });
+    assert_eq!(docs.apply(again.collect(), false).unwrap().stored, lost.len());
+    assert_eq!((docs.lost(), docs.ledger().unwrap().len()), ((vec![], 0), 130));
+}
+
+#[test]
 fn a_snapshot_keeps_what_is_dirty_and_forgets_the_database() {
     let home = tempfile::tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
