@@ -165,7 +165,7 @@ impl<R: Remote> Sides<R> {
                 // A store that cannot write now may be able to later: its disk is full.
                 self.backoff.fail(FaultClass::Resource, self.now_ms(), self.random.next());
             }
-            Trouble::Blocked(block) => self.blocked = Some(block.clone()),
+            Trouble::Blocked(block) => self.blocked = Some((**block).clone()),
             Trouble::Remote(fault) => self.note_fault(fault),
         }
     }

@@ -231,7 +231,7 @@ impl<R: Remote> Worker<R> {
         }
         if self.sides.database.is_none() {
             if let Some(block) = &self.sides.blocked {
-                return Err(Trouble::Blocked(block.clone()));
+                return Err(block.clone().into());
             }
             return Err(not_connected(self.sides.last_fault.as_deref()));
         }
