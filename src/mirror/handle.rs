@@ -83,6 +83,11 @@ impl Mirror {
         self.held.shared.board.read()
     }
 
+    /// Looks who answers, now. The error says why nobody does, or what must be decided first.
+    pub fn connect(&self) -> Result<()> {
+        self.ask(|reply| Request::Connect { reply })
+    }
+
     /// Compares a collection with the database at one instant. `deep` makes digests anew from the bytes of both sides, which reads
     /// everything.
     pub fn audit(&self, collection: &str, deep: bool) -> Result<AuditReport> {
