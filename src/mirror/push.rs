@@ -75,6 +75,7 @@ impl<R: Remote> Sides<R> {
             if round.is_idle {
                 return Ok(rows);
             }
+            self.stepped();
         }
     }
 

@@ -29,6 +29,7 @@ type Reply<T> = SyncSender<Result<T>>;
 
 /// What somebody wants done.
 pub(super) enum Request {
+    Connect { reply: Reply<()> },
     Audit { collection: String, is_deep: bool, reply: Reply<AuditReport> },
     Repair { collection: String, trust: Trust, dry_run: bool, reply: Reply<AuditReport> },
     Rebuild { collection: String, reply: Reply<()> },
@@ -64,7 +65,9 @@ pub(super) struct Worker<R: Remote> {
 }
 
 impl<R: Remote> Worker<R> {
-    pub(super) fn new(sides: Sides<R>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(mut sides: Sides<R>, shared: Arc<Shared>) -> Self {
+        let (board, told, clock) = (shared.clone(), sides.options.on_change.clone(), sides.clock.clone());
+        sides.on_step = Some(Box::new(move |status| board.board.post(status, clock(), told.as_ref())));
         let now = sides.now_ms();
         let audit_ms = now + sides.options.audit_seconds * 1_000;
         Self { sides, shared, feed_ms: 0, audit_ms, collect_ms: now + COLLECT_MS, was_push: false }
@@ -80,6 +83,10 @@ impl<R: Remote> Worker<R> {
             let request = self.shared.requests.lock().pop_front();
             if let Some(request) = request {
                 self.serve(request).await;
+                continue;
+            }
+            if self.sides.options.manual {
+                self.shared.wake.notified().await;
                 continue;
             }
             match next(&self.plan()) {
@@ -183,6 +190,7 @@ impl<R: Remote> Worker<R> {
 
     async fn serve(&mut self, request: Request) {
         match request {
+            Request::Connect { reply } => self.answer(reply, async |_| Ok(())).await,
             Request::Audit { collection, is_deep, reply } => {
                 self.answer(reply, async |sides| sides.audit(&collection, is_deep).await).await
             }

@@ -13,6 +13,7 @@ mod collections;
 mod connect;
 mod fault;
 mod fetch;
+mod floor;
 mod index;
 mod line;
 mod look;
@@ -31,6 +32,7 @@ use crate::mirror::remote::{Database, Done, NodeId, NodeMark, Pushed, Remote, Re
 pub(crate) use crate::mirror::{DatabaseIndex, DatabaseOptions as Settings, Migrate};
 use crate::record::{Edition, Head};
 use line::{Lines, within};
+pub(crate) use floor::{Floor, floor};
 pub(crate) use read::View;
 use std::sync::Arc;
 

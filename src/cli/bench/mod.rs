@@ -8,6 +8,8 @@ mod curve;
 mod data;
 mod generate;
 mod measure;
+#[cfg(feature = "mirror")]
+mod mirror;
 mod open;
 mod pauses;
 mod report;
@@ -45,6 +47,14 @@ pub(super) enum Command {
     /// leaves it as it is. The kill is real: this program runs itself as a child that writes, and kills it with SIGKILL.
     /// The files are in the page cache.
     Open(Box<open::OpenArgs>),
+    /// Measure what a mirror costs, beside what its database does by itself
+    ///
+    /// Rows pushed beside the same rows by COPY into the same table, rows rebuilt beside COPY out and beside building the
+    /// graph alone, an audit of equal sides, and writes and searches while the mirror is off, healthy, hung, refused and
+    /// catching up. The database should be an empty one; without --database-url a throw-away server is started, which
+    /// does not wait for its disk.
+    #[cfg(feature = "mirror")]
+    Mirror(Box<mirror::MirrorArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -56,6 +66,8 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Search(args) => run::search(&args, global, out),
         Command::Write(args) => write::run(&args, global, out),
         Command::Open(args) => open::run(&args, global, out),
+        #[cfg(feature = "mirror")]
+        Command::Mirror(args) => mirror::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }
