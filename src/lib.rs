@@ -32,7 +32,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
 pub use kernels::instruction_set;
-pub use metrics::Work;
+pub use metrics::{Times, Work};
 pub use record::Chunk;
 
 /// How the crate is built, for people who change it.

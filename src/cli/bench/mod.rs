@@ -7,12 +7,14 @@ mod args;
 mod curve;
 mod data;
 mod generate;
+mod jobs;
 mod measure;
 mod open;
 mod pauses;
 mod report;
 mod run;
 mod scratch;
+mod searches;
 mod tally;
 mod truth;
 mod usage;
@@ -45,6 +47,11 @@ pub(super) enum Command {
     /// leaves it as it is. The kill is real: this program runs itself as a child that writes, and kills it with SIGKILL.
     /// The files are in the page cache.
     Open(Box<open::OpenArgs>),
+    /// Make every background job happen beside a thread that searches, and measure what both hold up
+    ///
+    /// Of the searches: how long they took while each job was the one that went on. Of the jobs: how long each held what writes
+    /// wait for. The store is made inside of --data and removed.
+    Pauses(Box<jobs::PausesArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -56,6 +63,7 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Search(args) => run::search(&args, global, out),
         Command::Write(args) => write::run(&args, global, out),
         Command::Open(args) => open::run(&args, global, out),
+        Command::Pauses(args) => jobs::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }
