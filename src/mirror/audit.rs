@@ -46,12 +46,10 @@ impl<R: Remote> Sides<R> {
         loop {
             let mut reading = self.remote.read().await?;
             // Who must decide about deletions first wants to see what differs.
-            if self.blocked.is_none() {
-                self.feed_up_to(&mut reading).await?;
-            }
+            let stamped = if self.blocked.is_none() { self.feed_up_to(&mut reading).await? } else { 0 };
             let ledger = collection.ledger()?;
             tries -= 1;
-            if self.stamp().await? > 0 && tries > 0 {
+            if stamped > 0 && tries > 0 {
                 // The snapshot still shows them as nobody's.
                 reading.finish().await?;
                 continue;

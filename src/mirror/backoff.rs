@@ -36,23 +36,30 @@ pub enum Breaker {
     HalfOpen,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
+    /// No wait is longer.
+    ms_max: u64,
     class: Option<FaultClass>,
     failures: u32,
     until_ms: u64,
 }
 
 impl Backoff {
+    pub(super) fn new(ms_max: u64) -> Self {
+        Self { ms_max, class: None, failures: 0, until_ms: 0 }
+    }
+
     pub(super) fn fail(&mut self, class: FaultClass, now_ms: u64, random: u64) {
         let (min, max) = wait_ms(class, self.failures);
+        let (min, max) = (min.min(self.ms_max), max.min(self.ms_max));
         self.failures = self.failures.saturating_add(1);
         self.class = Some(class);
         self.until_ms = now_ms + min + if max > min { random % (max - min + 1) } else { 0 };
     }
 
     pub(super) fn succeed(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.ms_max);
     }
 
     pub(super) fn class(&self) -> Option<FaultClass> {
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_breaker_opens_half_opens_and_closes() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(u64::MAX);
         assert_eq!(backoff.breaker(5), Breaker::Closed);
         let mut random = Random(1);
         for _ in 0..20 {

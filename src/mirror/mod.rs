@@ -15,6 +15,7 @@ mod compare;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod cursor;
+mod database;
 mod feed;
 mod greet;
 mod guards;
@@ -40,6 +41,7 @@ pub(crate) mod twin;
 mod worker;
 
 pub use backoff::Breaker;
+pub use database::{DatabaseIndex, DatabaseOptions, Migrate};
 pub use handle::Mirror;
 pub use letters::DeadLetter;
 pub use options::{MirrorOptions, OnChange, RebuildPolicy, Trust};

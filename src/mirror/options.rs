@@ -1,5 +1,6 @@
 //! Settings of a mirror as plain data.
 
+use super::database::DatabaseOptions;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -33,6 +34,8 @@ pub enum RebuildPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MirrorOptions {
+    /// Where the database is. Default: nowhere; [`from_url`](Self::from_url) says it.
+    pub database: DatabaseOptions,
     /// Which collections are mirrored. Default: none named, which means all, those of the database included. Leave it so unless
     /// a node is to hold a part only.
     pub collections: Vec<String>,
@@ -49,6 +52,11 @@ pub struct MirrorOptions {
     /// Longest such time, which an idle database is polled at, in milliseconds. Default: 5,000. Lower it to see others'
     /// changes sooner after silence.
     pub poll_ms_max: u64,
+    /// Longest time before a database that fails is tried again, in milliseconds. Default: 300,000. Waits grow from 100 with each
+    /// failure, and begin at 30,000 for what a person must put right; lower it where an outage must be over sooner.
+    pub retry_ms_max: u64,
+    /// Time between two looks at which database answers, in milliseconds. Default: 30,000. Leave it alone.
+    pub look_ms: u64,
     /// Deletions of one collection that one step may carry out here without asking, if they are also no more than
     /// [`delete_guard_share`](Self::delete_guard_share). Default: 500 rows. Raise it where jobs delete in bulk.
     pub delete_guard_rows: usize,
@@ -68,6 +76,8 @@ pub struct MirrorOptions {
     pub rebuild: RebuildPolicy,
     /// Disjoint ranges that a collection is filled by, 1 to 256; two are read at once. Default: 16. Leave it alone.
     pub rebuild_ranges: usize,
+    /// Do nothing but what is asked for. Default: false. For tools that look before anything changes.
+    pub manual: bool,
     /// Who is told, in one line, when the state changes. Default: nobody. It is called from the mirror's thread and must not wait.
     #[serde(skip)]
     pub on_change: Option<OnChange>,
@@ -92,12 +102,15 @@ impl PartialEq for OnChange {
 impl Default for MirrorOptions {
     fn default() -> Self {
         Self {
+            database: DatabaseOptions::default(),
             collections: Vec::new(),
             batch_rows_max: 1_000,
             batch_bytes_max: 4 << 20,
             feed_page_rows: 5_000,
             poll_ms_min: 100,
             poll_ms_max: 5_000,
+            retry_ms_max: 300_000,
+            look_ms: 30_000,
             delete_guard_rows: 500,
             delete_guard_share: 0.05,
             damage_guard_share: 0.2,
@@ -106,6 +119,7 @@ impl Default for MirrorOptions {
             tombstone_days: 30,
             rebuild: RebuildPolicy::IfEmpty,
             rebuild_ranges: 16,
+            manual: false,
             on_change: None,
         }
     }
@@ -123,13 +137,22 @@ macro_rules! setters {
 }
 
 impl MirrorOptions {
+    /// The defaults, and the database of a URL: `postgres://user:password@host:port/database?sslmode=..`.
+    pub fn from_url(url: impl Into<String>) -> Self {
+        let database = DatabaseOptions { url: url.into(), ..DatabaseOptions::default() };
+        Self { database, ..Self::default() }
+    }
+
     setters! {
+        database: DatabaseOptions,
         collections: Vec<String>,
         batch_rows_max: usize,
         batch_bytes_max: usize,
         feed_page_rows: usize,
         poll_ms_min: u64,
         poll_ms_max: u64,
+        retry_ms_max: u64,
+        look_ms: u64,
         delete_guard_rows: usize,
         delete_guard_share: f64,
         damage_guard_share: f64,
@@ -137,7 +160,8 @@ impl MirrorOptions {
         audit_seconds: u64,
         tombstone_days: u32,
         rebuild: RebuildPolicy,
-        rebuild_ranges: usize
+        rebuild_ranges: usize,
+        manual: bool
     }
 
     /// Sets [`MirrorOptions::on_change`].
@@ -159,6 +183,8 @@ impl MirrorOptions {
         within("feed_page_rows", self.feed_page_rows as u64, 1, 50_000, "5,000 is the default")?;
         within("poll_ms_min", self.poll_ms_min, 1, 60_000, "100 is the default")?;
         within("poll_ms_max", self.poll_ms_max, self.poll_ms_min, 600_000, "it is at least poll_ms_min")?;
+        within("retry_ms_max", self.retry_ms_max, 100, 3_600_000, "300,000 is the default")?;
+        within("look_ms", self.look_ms, 100, 600_000, "30,000 is the default")?;
         within("ack_retention_seconds", self.ack_retention_seconds, 0, 86_400, "900 is the default")?;
         within("rebuild_ranges", self.rebuild_ranges as u64, 1, 256, "16 is the default")?;
         for (name, share) in

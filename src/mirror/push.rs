@@ -75,6 +75,7 @@ impl<R: Remote> Sides<R> {
             if round.is_idle {
                 return Ok(rows);
             }
+            self.stepped();
         }
     }
 
@@ -145,7 +146,12 @@ impl<R: Remote> Sides<R> {
         let ranges: Vec<IdRange> = lost.iter().map(|edition| only(&edition.id)).collect();
         let prints = reading.fingerprints(batch.collection.name(), &ranges, &[]).await?;
         let other = lost.iter().zip(prints).filter(|(edition, print)| *print != fingerprint(edition));
-        let other: Vec<Head> = other.map(|(edition, _)| edition.head()).collect();
+        // No digest counts as 0: then nobody has looked at the row yet.
+        let head = |(edition, print): (&&Edition, Fingerprint)| Head {
+            digest: (print.sum != 0).then_some(print.sum),
+            ..edition.head()
+        };
+        let other: Vec<Head> = other.map(head).collect();
         self.take(&mut reading, &batch.collection, &other, false).await?;
         reading.finish().await?;
         Ok(())

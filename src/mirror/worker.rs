@@ -21,7 +21,6 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-const GREET_MS: u64 = 30_000;
 const COLLECT_MS: u64 = 3_600_000;
 /// An await that takes longer is taken for dead, whatever the database's side promised.
 const JOB_MAX: Duration = Duration::from_secs(600);
@@ -30,6 +29,7 @@ type Reply<T> = SyncSender<Result<T>>;
 
 /// What somebody wants done.
 pub(super) enum Request {
+    Connect { reply: Reply<()> },
     Audit { collection: String, is_deep: bool, reply: Reply<AuditReport> },
     Repair { collection: String, trust: Trust, dry_run: bool, reply: Reply<AuditReport> },
     Rebuild { collection: String, reply: Reply<()> },
@@ -65,7 +65,9 @@ pub(super) struct Worker<R: Remote> {
 }
 
 impl<R: Remote> Worker<R> {
-    pub(super) fn new(sides: Sides<R>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(mut sides: Sides<R>, shared: Arc<Shared>) -> Self {
+        let (board, told, clock) = (shared.clone(), sides.options.on_change.clone(), sides.clock.clone());
+        sides.on_step = Some(Box::new(move |status| board.board.post(status, clock(), told.as_ref())));
         let now = sides.now_ms();
         let audit_ms = now + sides.options.audit_seconds * 1_000;
         Self { sides, shared, feed_ms: 0, audit_ms, collect_ms: now + COLLECT_MS, was_push: false }
@@ -81,6 +83,10 @@ impl<R: Remote> Worker<R> {
             let request = self.shared.requests.lock().pop_front();
             if let Some(request) = request {
                 self.serve(request).await;
+                continue;
+            }
+            if self.sides.options.manual {
+                self.shared.wake.notified().await;
                 continue;
             }
             match next(&self.plan()) {
@@ -115,7 +121,7 @@ impl<R: Remote> Worker<R> {
             is_blocked: sides.blocked.is_some(),
             is_connected: sides.database.is_some(),
             retry_ms: sides.backoff.until_ms(),
-            greet_ms: sides.looked_ms + GREET_MS,
+            greet_ms: sides.looked_ms + sides.options.look_ms,
             has_outgoing: sides.has_outgoing().unwrap_or(false),
             was_push: self.was_push,
             feed_ms: self.feed_ms,
@@ -184,6 +190,7 @@ impl<R: Remote> Worker<R> {
 
     async fn serve(&mut self, request: Request) {
         match request {
+            Request::Connect { reply } => self.answer(reply, async |_| Ok(())).await,
             Request::Audit { collection, is_deep, reply } => {
                 self.answer(reply, async |sides| sides.audit(&collection, is_deep).await).await
             }
@@ -232,7 +239,7 @@ impl<R: Remote> Worker<R> {
         }
         if self.sides.database.is_none() {
             if let Some(block) = &self.sides.blocked {
-                return Err(Trouble::Blocked(block.clone()));
+                return Err(block.clone().into());
             }
             return Err(not_connected(self.sides.last_fault.as_deref()));
         }

@@ -15,6 +15,7 @@ const TABLE: &[(&str, FaultClass)] = &[
     // Read-only transaction: a primary became a standby.
     ("25006", Demoted),
     ("25P03", Transient),
+    ("25P04", Transient),
     ("28", Permission),
     // The database does not exist.
     ("3D", Schema),

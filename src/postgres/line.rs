@@ -9,8 +9,7 @@
 //! Does not know what is said on a line.
 
 use super::fault::{fault, on, with_remedy};
-use super::settings::Settings;
-use super::{connect, sql};
+use super::{Settings, connect, settings, sql};
 use crate::mirror::remote::{Done, Fault, FaultClass};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -20,14 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The longest that a call takes: a new line, and a statement that the server stops by itself.
-pub(super) const CALL_MAX: Duration = Duration::from_secs(40);
-const CONNECT_MAX: Duration = Duration::from_secs(10);
-
-/// Said at the beginning of each transaction.
-const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '2s'; \
-                      SET LOCAL idle_in_transaction_session_timeout = '30s'; \
-                      SET LOCAL client_min_messages = 'warning'; SET LOCAL nearfield.mirror = 'on'";
+/// The longest that a statement waits for a row that somebody else holds.
+const LOCK_MS_MAX: u64 = 2_000;
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +35,8 @@ pub(super) struct Lines {
     options: PgConnectOptions,
     place: String,
     schema: String,
+    connect_max: Duration,
+    statement_ms_max: u64,
     writers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     idle_max: usize,
@@ -65,12 +60,14 @@ struct Line {
 
 impl Lines {
     pub(super) fn new(settings: &Settings) -> Done<Arc<Self>> {
-        settings.validate()?;
+        settings::validate(settings)?;
         let options = connect::options(&settings.url)?;
         Ok(Arc::new(Self {
             place: connect::place(&options),
             options,
             schema: settings.schema.clone(),
+            connect_max: Duration::from_millis(settings.connect_ms_max),
+            statement_ms_max: settings.statement_ms_max,
             writers: Arc::new(Semaphore::new(settings.writers_max)),
             readers: Arc::new(Semaphore::new(settings.readers_max)),
             idle_max: settings.writers_max + settings.readers_max,
@@ -80,6 +77,22 @@ impl Lines {
 
     pub(super) fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// The longest that a call takes: a new line, and a statement that the server stops by itself.
+    pub(super) fn call_max(&self) -> Duration {
+        self.connect_max + Duration::from_millis(self.statement_ms_max)
+    }
+
+    /// Said at the beginning of each transaction.
+    fn limits(&self) -> String {
+        let statement = self.statement_ms_max;
+        let lock = LOCK_MS_MAX.min(statement);
+        format!(
+            "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
+             SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+             SET LOCAL client_min_messages = 'warning'; SET LOCAL nearfield.mirror = 'on'"
+        )
     }
 
     /// A transaction that has begun.
@@ -132,7 +145,7 @@ impl Lines {
 
     async fn connect(&self) -> Done<Line> {
         let generation = self.idle.lock().generation;
-        within(CONNECT_MAX, "connecting", async {
+        within(self.connect_max, "connecting", async {
             let connection = self.options.connect().await.map_err(on("connecting"))?;
             self.greet(connection, generation).await
         })
@@ -159,7 +172,8 @@ impl Lines {
         // The temporary schema comes last, or a table there could stand in front of ours. Both names are safe: settings admit
         // plain ones only, and the server quoted the other.
         let vector = vector.map_or_else(String::new, |name| format!(", {name}"));
-        let setup = format!("{LIMITS}; SET LOCAL search_path = {}{vector}, pg_temp", self.schema).into();
+        let setup =
+            format!("{}; SET LOCAL search_path = {}{vector}, pg_temp", self.limits(), self.schema).into();
         Ok(Line { connection, generation, setup })
     }
 }
@@ -193,6 +207,10 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
+    pub(super) fn call_max(&self) -> Duration {
+        self.lines.call_max()
+    }
+
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.line.connection
     }
@@ -213,6 +231,6 @@ pub(super) async fn within<T>(
 ) -> Done<T> {
     match tokio::time::timeout(max, call).await {
         Ok(done) => done,
-        Err(_) => Err(fault(FaultClass::Transient, format!("{what}: no answer within {} s", max.as_secs()))),
+        Err(_) => Err(fault(FaultClass::Transient, format!("{what}: no answer within {max:?}"))),
     }
 }

@@ -13,6 +13,7 @@ mod collections;
 mod connect;
 mod fault;
 mod fetch;
+mod floor;
 mod index;
 mod line;
 mod look;
@@ -21,16 +22,18 @@ mod read;
 mod schema;
 mod settings;
 mod sql;
+mod start;
 mod tend;
 #[cfg(test)]
 mod tests;
 
 use crate::ids::Ver;
 use crate::mirror::remote::{Database, Done, NodeId, NodeMark, Pushed, Remote, RemoteCollection, Snapshot};
+pub(crate) use crate::mirror::{DatabaseIndex, DatabaseOptions as Settings, Migrate};
 use crate::record::{Edition, Head};
-use line::{CALL_MAX, Lines, within};
+pub(crate) use floor::{Floor, floor};
+use line::{Lines, within};
 pub(crate) use read::View;
-pub(crate) use settings::{DatabaseIndex, Migrate, Settings};
 use std::sync::Arc;
 
 /// A database, not connected until the first call.
@@ -57,36 +60,42 @@ impl Remote for Postgres {
     type Reading = View;
 
     async fn look(&self, node: NodeId) -> Done<Database> {
-        within(CALL_MAX, "looking who answers", look::look(&self.lines, &self.settings, node)).await
+        within(self.lines.call_max(), "looking who answers", look::look(&self.lines, &self.settings, node))
+            .await
     }
 
     async fn collections(&self) -> Done<Vec<RemoteCollection>> {
-        within(CALL_MAX, "listing collections", collections::all(&self.lines)).await
+        within(self.lines.call_max(), "listing collections", collections::all(&self.lines)).await
     }
 
     async fn declare(&self, collection: &RemoteCollection) -> Done<()> {
-        within(CALL_MAX, "declaring a collection", collections::declare(&self.lines, collection)).await
+        within(self.lines.call_max(), "declaring a collection", collections::declare(&self.lines, collection))
+            .await
     }
 
     async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {
-        within(CALL_MAX, "pushing", push::push(&self.lines, collection, batch, mark)).await
+        within(self.lines.call_max(), "pushing", push::push(&self.lines, collection, batch, mark)).await
     }
 
     async fn read(&self) -> Done<View> {
-        within(CALL_MAX, "beginning to read", read::begin(&self.lines)).await
+        within(self.lines.call_max(), "beginning to read", read::begin(&self.lines)).await
     }
 
     async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<()> {
-        within(CALL_MAX, "stamping", tend::stamp(&self.lines, collection, heads)).await
+        within(self.lines.call_max(), "stamping", tend::stamp(&self.lines, collection, heads)).await
     }
 
     async fn seen(&self, node: NodeId, snapshot: &Snapshot) -> Done<()> {
-        within(CALL_MAX, "noting what was seen", tend::seen(&self.lines, node, snapshot)).await
+        within(self.lines.call_max(), "noting what was seen", tend::seen(&self.lines, node, snapshot)).await
     }
 
     async fn collect(&self, before: Ver) -> Done<u64> {
-        within(CALL_MAX, "collecting deletions", tend::collect(&self.lines, before, self.settings.node_days))
-            .await
+        within(
+            self.lines.call_max(),
+            "collecting deletions",
+            tend::collect(&self.lines, before, self.settings.node_days),
+        )
+        .await
     }
 
     fn hang_up(&self) {

@@ -8,7 +8,7 @@
 use super::binary::Decoder;
 use super::fault::{fault, on};
 use super::fetch::{COLUMNS, Door};
-use super::line::{CALL_MAX, Lines, Purpose, Transaction, within};
+use super::line::{Lines, Purpose, Transaction, within};
 use super::{collections, sql};
 use crate::ids::{ChunkId, Ver};
 use crate::mirror::remote::{
@@ -66,7 +66,7 @@ impl Reading for View {
             .bind(collection)
             .bind(id)
             .bind(limit as i64);
-        let rows = fetch("reading changes", query, transaction.connection()).await?;
+        let rows = fetch("reading changes", query, &mut transaction).await?;
         self.transaction = Some(transaction);
         rows.iter().map(change).collect()
     }
@@ -74,7 +74,7 @@ impl Reading for View {
     async fn rows(&mut self, collection: &str, ids: &[ChunkId]) -> Done<Vec<Edition>> {
         let mut transaction = self.take()?;
         let ids: Vec<&str> = ids.iter().map(ChunkId::as_str).collect();
-        let (door, rows) = within(CALL_MAX, "reading rows", async {
+        let (door, rows) = within(transaction.call_max(), "reading rows", async {
             let door = self.door(transaction.connection(), collection).await?;
             let query = sqlx::query(sql::ROWS).bind(collection).bind(ids);
             let rows = query.fetch_all(transaction.connection()).await;
@@ -104,13 +104,13 @@ impl Reading for View {
             .bind(collection)
             .bind(bounds(|r| r.from.as_deref()))
             .bind(bounds(|r| r.until.as_deref()));
-        let rows = fetch("fingerprinting", query, transaction.connection()).await?;
+        let rows = fetch("fingerprinting", query, &mut transaction).await?;
         let mut prints: Vec<_> = rows.iter().map(fingerprint).collect::<Done<_>>()?;
         if !without.is_empty() {
             // A fingerprint can be taken back, so the ranges are read whole, from the index, and the exceptions one by one.
             let ids: Vec<&str> = without.iter().map(ChunkId::as_str).collect();
             let query = sqlx::query(sql::HEADS_OF).bind(collection).bind(ids);
-            for row in fetch("fingerprinting", query, transaction.connection()).await? {
+            for row in fetch("fingerprinting", query, &mut transaction).await? {
                 take_out(&head(&row, 0)?, ranges, &mut prints);
             }
         }
@@ -125,18 +125,18 @@ impl Reading for View {
             .bind(range.from.as_deref())
             .bind(range.until.as_deref())
             .bind(limit as i64);
-        let rows = fetch("reading heads", query, transaction.connection()).await?;
+        let rows = fetch("reading heads", query, &mut transaction).await?;
         self.transaction = Some(transaction);
         rows.iter().map(|row| head(row, 0)).collect()
     }
 
     async fn split(&mut self, collection: &str, parts: usize) -> Done<Vec<IdRange>> {
         let mut transaction = self.take()?;
-        let count = fetch("splitting", sqlx::query(sql::COUNT).bind(collection), transaction.connection());
+        let count = fetch("splitting", sqlx::query(sql::COUNT).bind(collection), &mut transaction);
         let count: i64 = count.await?.first().map_or(Ok(0), |row| get(row, 0))?;
         let step = count.unsigned_abs().div_ceil(parts.max(1) as u64).max(1);
         let query = sqlx::query(sql::SPLIT).bind(collection).bind(step as i64);
-        let rows = fetch("splitting", query, transaction.connection()).await?;
+        let rows = fetch("splitting", query, &mut transaction).await?;
         self.transaction = Some(transaction);
         let mut ranges = vec![IdRange::default()];
         for row in &rows {
@@ -156,7 +156,7 @@ impl Reading for View {
         each: &mut (dyn FnMut(Vec<Edition>) -> bool + Send),
     ) -> Done<()> {
         let mut transaction = self.take()?;
-        let is_done = within(CALL_MAX, "scanning", async {
+        let is_done = within(transaction.call_max(), "scanning", async {
             let door = self.door(transaction.connection(), collection).await?;
             self.copy_out(transaction.connection(), &door, range, each).await
         })
@@ -173,7 +173,9 @@ impl Reading for View {
 
     async fn finish(self) -> Done<()> {
         match self.transaction {
-            Some(transaction) => within(CALL_MAX, "ending a reading", transaction.commit()).await,
+            Some(transaction) => {
+                within(transaction.call_max(), "ending a reading", transaction.commit()).await
+            }
             None => Ok(()),
         }
     }
@@ -246,8 +248,9 @@ impl View {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-async fn fetch(what: &'static str, query: Query<'_>, connection: &mut PgConnection) -> Done<Vec<PgRow>> {
-    within(CALL_MAX, what, async { query.fetch_all(connection).await.map_err(on(what)) }).await
+async fn fetch(what: &'static str, query: Query<'_>, transaction: &mut Transaction) -> Done<Vec<PgRow>> {
+    let max = transaction.call_max();
+    within(max, what, async { query.fetch_all(transaction.connection()).await.map_err(on(what)) }).await
 }
 
 fn admit(door: &Door, row: &PgRow) -> Done<super::fetch::Admitted> {

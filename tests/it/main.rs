@@ -21,6 +21,8 @@ mod durable;
 mod features;
 mod heal;
 mod kill;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod mirror;
 mod model;
 mod oracle;
 #[cfg(all(feature = "mirror", feature = "server"))]

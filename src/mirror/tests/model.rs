@@ -302,6 +302,11 @@ impl History {
         let docs = replica.tap.collection(DOCS, &schema()).unwrap();
         let ledger = docs.ledger().unwrap();
         let clean: Vec<Head> = (0..ledger.len()).filter_map(|place| ledger.head(place)).collect();
+        if self.has_lost {
+            // What a database has lost is dropped here, and may come again as it was before.
+            self.highest[at]
+                .retain(|id, _| clean.iter().any(|head| head.id == *id) || ledger.dirty().contains(id));
+        }
         for head in &clean {
             let stamp = Stamp { ver: head.ver, node: head.node, digest: head.digest.unwrap_or(0) };
             let most = self.highest[at].entry(head.id.clone()).or_insert(stamp);
@@ -426,7 +431,6 @@ impl History {
     }
 }
 
-/// The cursor sees no more than what the snapshot type says, whatever its text.
 fn run(seed: u64) {
     let mut history = History::new(seed);
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| history.run()));
