@@ -187,7 +187,10 @@ impl History {
 
     /// Something happens between two calls of a replica's next step.
     fn startle(&mut self, at: usize) {
-        let (id, x) = (self.id(), self.next_value());
+        let (any, x) = (self.id(), self.next_value());
+        // Most happens where a version is on its way out.
+        let on_its_way = self.dirty(at).first().and_then(|head| IDS.into_iter().find(|id| head.id == *id));
+        let id = on_its_way.unwrap_or(any);
         let world = self.world.clone();
         let docs = self.replicas[at].docs.clone();
         for _ in 0..self.pick(3) {
@@ -204,6 +207,7 @@ impl History {
                 xid.into_iter().for_each(|xid| world.lock().commit(xid));
             }),
         });
+        self.work(at);
     }
 
     /// Acknowledgements are not durable: rows may be dirty again.
