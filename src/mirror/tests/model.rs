@@ -80,13 +80,13 @@ impl History {
         self.replicas[at].clock.fetch_add(20, Ordering::Relaxed);
         self.world.lock().now_ms = self.replicas[at].clock.load(Ordering::Relaxed);
         match self.pick(100) {
-            0..20 => self.write(at),
-            20..26 => self.delete(at),
-            26..68 => self.work(at),
-            68..76 => self.edit_by_hand(),
-            76..84 => self.others(),
-            84..91 => self.trip(at),
-            91..94 => self.startle(at),
+            0..18 => self.write(at),
+            18..23 => self.delete(at),
+            23..62 => self.work(at),
+            62..68 => self.edit_by_hand(),
+            68..77 => self.others(),
+            77..84 => self.trip(at),
+            84..94 => self.startle(at),
             94..96 => {
                 self.log.push(format!("{at} dies"));
                 self.replicas[at].crash();
