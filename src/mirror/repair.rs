@@ -67,7 +67,9 @@ impl<R: Remote> Sides<R> {
         let theirs = found.stale.iter().map(|(_, theirs)| theirs).chain(&found.missing_locally).chain(&found.hand_edited);
         let wanted = self.wanted(collection, theirs.cloned().collect())?;
         self.take(reading, collection, &wanted, false).await?;
-        let fresh: Vec<Head> = found.missing_remotely.iter().filter(|head| self.is_fresh(head)).cloned().collect();
+        // Somebody who trusts the database knows what it has lost.
+        let may_be_lost = |head: &&Head| self.verdict != Some(Trust::Database) && self.is_fresh(head);
+        let fresh: Vec<Head> = found.missing_remotely.iter().filter(may_be_lost).cloned().collect();
         let fresh = self.without_tombstones(reading, collection, fresh).await?;
         let ids: Vec<ChunkId> = fresh.iter().map(|head| head.id.clone()).collect();
         collection.soil(&ids, false)?;
