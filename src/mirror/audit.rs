@@ -46,12 +46,10 @@ impl<R: Remote> Sides<R> {
         loop {
             let mut reading = self.remote.read().await?;
             // Who must decide about deletions first wants to see what differs.
-            if self.blocked.is_none() {
-                self.feed_up_to(&mut reading).await?;
-            }
+            let stamped = if self.blocked.is_none() { self.feed_up_to(&mut reading).await? } else { 0 };
             let ledger = collection.ledger()?;
             tries -= 1;
-            if self.stamp().await? > 0 && tries > 0 {
+            if stamped > 0 && tries > 0 {
                 // The snapshot still shows them as nobody's.
                 reading.finish().await?;
                 continue;
@@ -93,7 +91,12 @@ impl<R: Remote> Sides<R> {
     }
 
     /// This side becomes as the database is.
-    async fn follow(&mut self, reading: &mut R::Reading, collection: &TapCollection, found: &Differences) -> Step<()> {
+    async fn follow(
+        &mut self,
+        reading: &mut R::Reading,
+        collection: &TapCollection,
+        found: &Differences,
+    ) -> Step<()> {
         self.take(reading, collection, &found.missing_locally, false).await?;
         let stale: Vec<Head> = found.stale.iter().map(|(_, theirs)| theirs.clone()).collect();
         self.take(reading, collection, &stale, true).await?;
@@ -149,7 +152,12 @@ impl<R: Remote> Sides<R> {
     }
 
     /// The database becomes as this side is.
-    async fn assert(&mut self, reading: &mut R::Reading, collection: &TapCollection, found: &Differences) -> Step<()> {
+    async fn assert(
+        &mut self,
+        reading: &mut R::Reading,
+        collection: &TapCollection,
+        found: &Differences,
+    ) -> Step<()> {
         for head in found.stale.iter().map(|(_, theirs)| theirs).chain(&found.hand_edited) {
             self.tap.observe(head.ver);
         }

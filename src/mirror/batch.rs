@@ -76,7 +76,11 @@ mod tests {
         let mut rows = BatchRows::new(1_000);
         let mut seen = vec![];
         for is_good in [true, false, false, true, true, true] {
-            if is_good { rows.grow() } else { rows.shrink() }
+            if is_good {
+                rows.grow()
+            } else {
+                rows.shrink()
+            }
             seen.push(rows.get());
         }
         assert_eq!(seen, [1_000, 500, 250, 275, 303, 334]);

@@ -65,7 +65,9 @@ pub(super) async fn compare<G: Reading>(
     if let Some(seed) = deep {
         recompute(reading, collection, ledger, seed, &mut found).await?;
     }
-    for heads in [&mut found.missing_locally, &mut found.missing_remotely, &mut found.hand_edited, &mut found.decayed] {
+    for heads in
+        [&mut found.missing_locally, &mut found.missing_remotely, &mut found.hand_edited, &mut found.decayed]
+    {
         heads.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     }
     found.stale.sort_unstable_by(|a, b| a.0.id.cmp(&b.0.id));
@@ -227,9 +229,13 @@ mod tests {
     #[test]
     fn sorted_ids_are_cut_by_a_range() {
         let ids: Vec<ChunkId> = ["a", "b", "c"].map(ChunkId::from).to_vec();
-        for (from, until, len) in
-            [(None, None, 3), (Some("b"), None, 2), (None, Some("b"), 1), (Some("b"), Some("c"), 1), (Some("c"), Some("a"), 0)]
-        {
+        for (from, until, len) in [
+            (None, None, 3),
+            (Some("b"), None, 2),
+            (None, Some("b"), 1),
+            (Some("b"), Some("c"), 1),
+            (Some("c"), Some("a"), 0),
+        ] {
             assert_eq!(within(&ids, from, until).len(), len, "{from:?} {until:?}");
         }
         assert!(after("a").as_str() > "a" && after("a").as_str() < "a\u{2}");

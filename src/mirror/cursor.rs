@@ -63,7 +63,8 @@ impl Poll {
 
     /// How long to wait after a read that found something, or nothing.
     pub(super) fn after(&mut self, has_found: bool) -> u64 {
-        self.wait_ms = if has_found { self.min_ms } else { (self.wait_ms * 3 / 2 + 1).clamp(self.min_ms, self.max_ms) };
+        self.wait_ms =
+            if has_found { self.min_ms } else { (self.wait_ms * 3 / 2 + 1).clamp(self.min_ms, self.max_ms) };
         self.wait_ms
     }
 }

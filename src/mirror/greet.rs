@@ -8,13 +8,14 @@ use super::guards::{Meeting, Remembered, meet};
 use super::memory::{Ignored, Known};
 use super::remote::{Database, Fault, FaultClass, Reading, Remote, RemoteCollection};
 use super::sides::Sides;
-use super::trouble::{Step, Trouble};
+use super::trouble::Step;
 use crate::config::Schema;
 use std::collections::BTreeMap;
 
 impl<R: Remote> Sides<R> {
     /// After this the database is known, or the fault is.
     pub(super) async fn greet(&mut self) -> Step<()> {
+        self.database = None;
         let database = self.remote.look(self.node()).await?;
         self.counts.statements += 1;
         if database.is_standby {
@@ -50,7 +51,7 @@ impl<R: Remote> Sides<R> {
                 self.start_over();
                 self.resend = true;
             }
-            Meeting::Stop(block) => return Err(Trouble::Blocked(block)),
+            Meeting::Stop(block) => return Err(block.into()),
         }
         Ok(())
     }
@@ -59,6 +60,8 @@ impl<R: Remote> Sides<R> {
     pub(super) fn start_over(&mut self) {
         self.memory.distrust();
         self.memory.acked = None;
+        // Nothing is done before it was greeted again.
+        self.database = None;
         self.window_deletes.clear();
         self.window_seq = None;
         self.horizons.clear();

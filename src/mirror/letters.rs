@@ -54,7 +54,8 @@ impl Letters {
     /// Whether a version is not to be sent now.
     pub(super) fn holds(&self, collection: &str, ticket: &Ticket) -> bool {
         self.out.get(collection).is_some_and(|letters| letters.contains_key(ticket))
-            || !self.deferred.is_empty() && self.deferred.contains_key(&(collection.to_owned(), ticket.clone()))
+            || !self.deferred.is_empty()
+                && self.deferred.contains_key(&(collection.to_owned(), ticket.clone()))
     }
 
     /// How many are parked or passed over in a collection, at a time.
@@ -116,7 +117,8 @@ impl Letters {
         let out = self.out.iter().flat_map(|(collection, letters)| {
             letters.values().map(move |(id, reason)| letter(collection, id, true, reason))
         });
-        let incoming = self.incoming.iter().map(|((collection, id), reason)| letter(collection, id, false, reason));
+        let incoming =
+            self.incoming.iter().map(|((collection, id), reason)| letter(collection, id, false, reason));
         let mut all: Vec<_> = out.chain(incoming).collect();
         all.sort_by(|a, b| (&a.collection, &a.id, a.is_outgoing).cmp(&(&b.collection, &b.id, b.is_outgoing)));
         all

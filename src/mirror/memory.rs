@@ -46,7 +46,8 @@ pub(super) enum Ignored {
 impl Memory {
     pub(super) fn read(bytes: Option<&[u8]>) -> Self {
         let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(bytes).ok());
-        read.filter(|memory| memory.format == FORMAT).unwrap_or_else(|| Self { format: FORMAT, ..Self::default() })
+        read.filter(|memory| memory.format == FORMAT)
+            .unwrap_or_else(|| Self { format: FORMAT, ..Self::default() })
     }
 
     pub(super) fn write(&self) -> Vec<u8> {

@@ -191,7 +191,9 @@ impl MirrorOptions {
             [("delete_guard_share", self.delete_guard_share), ("damage_guard_share", self.damage_guard_share)]
         {
             if !(0.0..=1.0).contains(&share) {
-                return Err(Error::invalid(format!("{name} is {share}; it must be 0 to 1: it is a share of all rows")));
+                return Err(Error::invalid(format!(
+                    "{name} is {share}; it must be 0 to 1: it is a share of all rows"
+                )));
             }
         }
         Ok(())
@@ -238,7 +240,8 @@ mod tests {
 
     #[test]
     fn options_are_json_with_defaults() {
-        let options: MirrorOptions = serde_json::from_str(r#"{"rebuild": "if-corrupt", "poll_ms_max": 900}"#).unwrap();
+        let options: MirrorOptions =
+            serde_json::from_str(r#"{"rebuild": "if-corrupt", "poll_ms_max": 900}"#).unwrap();
         assert_eq!(options, MirrorOptions::default().rebuild(RebuildPolicy::IfCorrupt).poll_ms_max(900));
     }
 }

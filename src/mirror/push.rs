@@ -7,12 +7,13 @@
 
 use super::backoff::UNKNOWN_MAX;
 use super::batch::Bisect;
+use super::compare::after;
 use super::join::join;
-use super::remote::{Done, Fault, FaultClass, NodeMark, Pushed, Remote};
+use super::remote::{Done, Fault, FaultClass, Fingerprint, IdRange, NodeMark, Pushed, Reading, Remote};
 use super::sides::Sides;
 use super::trouble::{Step, Trouble};
 use crate::engine::tap::{Outgoing, TapCollection, Ticket};
-use crate::record::Edition;
+use crate::record::{Edition, Head, Stamp};
 
 /// Another transaction holds the row's lock.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -117,8 +118,9 @@ impl<R: Remote> Sides<R> {
     async fn conclude(&mut self, batch: Batch, answer: Done<Vec<Pushed>>) -> Step<usize> {
         self.counts.statements += 1;
         match answer {
-            Ok(_) => {
+            Ok(pushed) => {
                 self.batch_rows.grow();
+                self.hear_winners(&batch, &pushed, 0).await?;
                 Ok(self.acknowledge(&batch, 0..batch.tickets.len()))
             }
             Err(fault) if self.blames_a_row(&fault) => self.bisect(batch, fault).await,
@@ -131,7 +133,32 @@ impl<R: Remote> Sides<R> {
         }
     }
 
-    /// Stored or superseded is the same here: the database has it, or something newer that the feed brings.
+    /// What a superseded version lost to is fetched, unless it is itself. The feed brings winners that come after its cursor; it
+    /// does not know of those that were there before, and a comparison leaves dirty ids out.
+    async fn hear_winners(&mut self, batch: &Batch, pushed: &[Pushed], start: usize) -> Step<()> {
+        let lost =
+            pushed.iter().zip(&batch.editions[start..]).filter(|(pushed, _)| **pushed == Pushed::Superseded);
+        let lost: Vec<&Edition> = lost.map(|(_, edition)| edition).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let mut reading = self.remote.read().await?;
+        // The index alone tells which are the very versions that were sent before.
+        let ranges: Vec<IdRange> = lost.iter().map(|edition| only(&edition.id)).collect();
+        let prints = reading.fingerprints(batch.collection.name(), &ranges, &[]).await?;
+        let other = lost.iter().zip(prints).filter(|(edition, print)| *print != fingerprint(edition));
+        // No digest counts as 0: then nobody has looked at the row yet.
+        let head = |(edition, print): (&&Edition, Fingerprint)| Head {
+            digest: (print.sum != 0).then_some(print.sum),
+            ..edition.head()
+        };
+        let other: Vec<Head> = other.map(head).collect();
+        self.take(&mut reading, &batch.collection, &other, false).await?;
+        reading.finish().await?;
+        Ok(())
+    }
+
+    /// Stored or superseded is the same by now: the database has it, or something newer that is here too.
     fn acknowledge(&mut self, batch: &Batch, which: std::ops::Range<usize>) -> usize {
         let tickets = &batch.tickets[which.clone()];
         batch.collection.acknowledge(tickets);
@@ -161,7 +188,10 @@ impl<R: Remote> Sides<R> {
             let answer = self.remote.push(batch.collection.name(), editions, mark).await;
             self.counts.statements += 1;
             let is_stored = match answer {
-                Ok(_) => true,
+                Ok(pushed) => {
+                    self.hear_winners(&batch, &pushed, probe.start).await?;
+                    true
+                }
                 Err(next) if self.blames_a_row(&next) => {
                     fault = next;
                     false
@@ -197,10 +227,26 @@ impl<R: Remote> Sides<R> {
     }
 }
 
+fn only(id: &str) -> IdRange {
+    IdRange { from: Some(id.to_owned()), until: Some(after(id)) }
+}
+
+/// What the database says of one live row.
+fn fingerprint(edition: &Edition) -> Fingerprint {
+    let Stamp { ver, digest, .. } = edition.stamp;
+    let rows = u64::from(edition.row.is_some());
+    Fingerprint { rows, xor: digest ^ ver.0.cast_unsigned(), sum: digest }
+}
+
 impl Clone for Batch {
     fn clone(&self) -> Self {
         let Self { collection, tickets, editions, mark } = self;
-        Self { collection: collection.clone(), tickets: tickets.clone(), editions: editions.clone(), mark: *mark }
+        Self {
+            collection: collection.clone(),
+            tickets: tickets.clone(),
+            editions: editions.clone(),
+            mark: *mark,
+        }
     }
 }
 

@@ -159,7 +159,10 @@ impl<R: Remote> Sides<R> {
 
     pub(super) fn progress(&self) -> Option<RebuildProgress> {
         let now = self.now_ms();
-        self.memory.collections.iter().find_map(|(name, known)| Some(known.fill.as_ref()?.progress(name, now)))
+        self.memory
+            .collections
+            .iter()
+            .find_map(|(name, known)| Some(known.fill.as_ref()?.progress(name, now)))
     }
 }
 
@@ -175,7 +178,8 @@ async fn scan<R: Remote>(
     let mut each = |editions: Vec<Edition>| {
         let Some(last) = editions.last().map(|edition| edition.id.to_string()) else { return true };
         let rows = editions.len() as u64;
-        let bytes: usize = editions.iter().filter_map(|e| e.row.as_ref()).map(crate::record::Row::bytes).sum();
+        let bytes: usize =
+            editions.iter().filter_map(|e| e.row.as_ref()).map(crate::record::Row::bytes).sum();
         match collection.apply(editions, false) {
             Ok(applied) => scanned.applied.push(applied),
             Err(error) => scanned.failed = Some(error),

@@ -39,7 +39,9 @@ impl<R: Remote> Sides<R> {
         if let Some(known) = self.memory.collections.get_mut(name) {
             (known.is_verified, known.fill) = (true, None);
         }
-        if self.memory.unverified().is_none() && self.memory.cursor.as_ref().is_none_or(|c| !c.is_within_window()) {
+        if self.memory.unverified().is_none()
+            && self.memory.cursor.as_ref().is_none_or(|c| !c.is_within_window())
+        {
             self.verdict = None;
         }
         self.persist()?;
@@ -63,13 +65,22 @@ impl<R: Remote> Sides<R> {
     }
 
     /// Each row by its version; rows that the database does not have by the guard, or by who is trusted.
-    async fn settle(&mut self, reading: &mut R::Reading, collection: &TapCollection, found: &Differences) -> Step<()> {
-        let theirs = found.stale.iter().map(|(_, theirs)| theirs).chain(&found.missing_locally).chain(&found.hand_edited);
+    async fn settle(
+        &mut self,
+        reading: &mut R::Reading,
+        collection: &TapCollection,
+        found: &Differences,
+    ) -> Step<()> {
+        let theirs = found
+            .stale
+            .iter()
+            .map(|(_, theirs)| theirs)
+            .chain(&found.missing_locally)
+            .chain(&found.hand_edited);
         let wanted = self.wanted(collection, theirs.cloned().collect())?;
         self.take(reading, collection, &wanted, false).await?;
-        // Somebody who trusts the database knows what it has lost.
-        let may_be_lost = |head: &&Head| self.verdict != Some(Trust::Database) && self.is_fresh(head);
-        let fresh: Vec<Head> = found.missing_remotely.iter().filter(may_be_lost).cloned().collect();
+        let is_fresh = |head: &&Head| self.verdict != Some(Trust::Database) && self.is_fresh(head);
+        let fresh: Vec<Head> = found.missing_remotely.iter().filter(is_fresh).cloned().collect();
         let fresh = self.without_tombstones(reading, collection, fresh).await?;
         let ids: Vec<ChunkId> = fresh.iter().map(|head| head.id.clone()).collect();
         collection.soil(&ids, false)?;
@@ -81,7 +92,9 @@ impl<R: Remote> Sides<R> {
             .collect();
         match self.may_drop(collection, found, gone.len())? {
             Trust::Database => _ = self.bury(reading, collection, &gone).await?,
-            Trust::Local => _ = collection.soil(&gone.iter().map(|h| h.id.clone()).collect::<Vec<_>>(), true)?,
+            Trust::Local => {
+                _ = collection.soil(&gone.iter().map(|h| h.id.clone()).collect::<Vec<_>>(), true)?
+            }
         }
         Ok(())
     }
@@ -89,7 +102,8 @@ impl<R: Remote> Sides<R> {
     /// This store wrote it so lately that a failover may have lost it.
     fn is_fresh(&self, head: &Head) -> bool {
         let written_ms = u64::try_from(head.ver.0 >> 16).unwrap_or(0);
-        head.node == self.tap.node() && written_ms + self.options.ack_retention_seconds * 1_000 >= self.now_ms()
+        head.node == self.tap.node()
+            && written_ms + self.options.ack_retention_seconds * 1_000 >= self.now_ms()
     }
 
     async fn without_tombstones(
@@ -101,7 +115,8 @@ impl<R: Remote> Sides<R> {
         let ids: Vec<ChunkId> = heads.iter().map(|head| head.id.clone()).collect();
         if !ids.is_empty() {
             let there = reading.rows(collection.name(), &ids).await?;
-            let buried = |head: &Head| there.iter().any(|edition| edition.id == head.id && edition.row.is_none());
+            let buried =
+                |head: &Head| there.iter().any(|edition| edition.id == head.id && edition.row.is_none());
             heads.retain(|head| !buried(head));
         }
         Ok(heads)
@@ -119,7 +134,7 @@ impl<R: Remote> Sides<R> {
         } else {
             return Ok(Trust::Database);
         };
-        self.verdict.ok_or(Trouble::Blocked(block))
+        self.verdict.ok_or_else(|| block.into())
     }
 
     /// Deletes rows in the database that are not known here.
@@ -168,7 +183,8 @@ impl<R: Remote> Sides<R> {
     fn dirty_all(&mut self) -> Step<()> {
         for collection in self.collections()? {
             let ledger = collection.ledger()?;
-            let ids: Vec<ChunkId> = (0..ledger.len()).filter_map(|at| ledger.head(at)).map(|head| head.id).collect();
+            let ids: Vec<ChunkId> =
+                (0..ledger.len()).filter_map(|at| ledger.head(at)).map(|head| head.id).collect();
             collection.soil(&ids, false)?;
         }
         Ok(())
@@ -183,7 +199,7 @@ impl<R: Remote> Sides<R> {
             let is_told = self.asked.contains(&(name.clone(), ChunkId::from("")));
             if !is_told && is_disk_suspect(&self.options, ids.len() + nameless, collection.rows()) {
                 let (lost, rows) = (ids.len() + nameless, collection.rows());
-                return Err(Trouble::Blocked(Block::Damage { collection: name, lost, rows }));
+                return Err(Block::Damage { collection: name, lost, rows }.into());
             }
             let mut ids = ids;
             ids.retain(|id| !self.asked.contains(&(name.clone(), id.clone())));
@@ -254,9 +270,9 @@ impl<R: Remote> Sides<R> {
     }
 }
 
-/// A head that says only which row is meant.
+/// A head that says only which row is meant: whoever looks tells the database what it says, if nobody has.
 fn nobody(id: &ChunkId) -> Head {
-    Head { id: id.clone(), ver: Ver(0), node: 0, digest: Some(0), is_deleted: false }
+    Head { id: id.clone(), ver: Ver(0), node: 0, digest: None, is_deleted: false }
 }
 
 /// For the public interface: what cannot be done in a state.

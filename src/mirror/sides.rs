@@ -87,7 +87,13 @@ pub(super) struct Counts {
 }
 
 impl<R: Remote> Sides<R> {
-    pub(super) fn new(tap: Tap, remote: Arc<R>, options: MirrorOptions, clock: Clock, seed: u64) -> Result<Self> {
+    pub(super) fn new(
+        tap: Tap,
+        remote: Arc<R>,
+        options: MirrorOptions,
+        clock: Clock,
+        seed: u64,
+    ) -> Result<Self> {
         tap.attach()?;
         let written = Memory::read(tap.remembered()?.as_deref());
         let mut memory = written.clone();
@@ -172,7 +178,7 @@ impl<R: Remote> Sides<R> {
                 // A store that cannot write now may be able to later: its disk is full.
                 self.backoff.fail(FaultClass::Resource, self.now_ms(), self.random.next());
             }
-            Trouble::Blocked(block) => self.blocked = Some(block.clone()),
+            Trouble::Blocked(block) => self.blocked = Some((**block).clone()),
             Trouble::Remote(fault) => self.note_fault(fault),
         }
     }
@@ -236,16 +242,16 @@ impl<R: Remote> Sides<R> {
         Ok(applied.stored + applied.deleted)
     }
 
-    /// Tells the database what rows edited by hand say, if that is known.
+    /// Tells the database what rows edited by hand say, if that is known. Before the cursor that has passed them is written down.
     pub(super) async fn stamp(&mut self) -> Step<usize> {
         let mut stamped = 0;
-        while let Some((name, heads)) = self.stamps.pop_first() {
-            let done = self.remote.stamp(&name, &heads).await;
+        // They go from the list when the database has answered: this may be dropped at any await.
+        while let Some((name, heads)) =
+            self.stamps.first_key_value().map(|(name, heads)| (name.clone(), heads.clone()))
+        {
+            self.remote.stamp(&name, &heads).await?;
             stamped += heads.len();
-            if let Err(fault) = done {
-                self.stamps.insert(name, heads);
-                return Err(fault.into());
-            }
+            self.stamps.remove(&name);
         }
         Ok(stamped)
     }

@@ -156,7 +156,8 @@ pub(super) struct Facts {
 }
 
 pub(super) fn state_of(facts: &Facts) -> MirrorState {
-    let Facts { blocked, fault, is_connected, is_mismatch, is_unverified, is_caught_up, oldest_dirty_ms } = *facts;
+    let Facts { blocked, fault, is_connected, is_mismatch, is_unverified, is_caught_up, oldest_dirty_ms } =
+        *facts;
     match (blocked, fault) {
         (Some(reason), _) => MirrorState::Blocked(reason),
         (_, Some(FaultClass::Schema)) => MirrorState::SchemaMismatch,
@@ -215,7 +216,8 @@ impl<R: Remote> Sides<R> {
             super::memory::Ignored::Dropped => Some("it was dropped here".to_owned()),
         };
         let all = &self.memory.collections;
-        status.ignored = all.iter().filter_map(|(name, known)| Some((name.clone(), ignored(known)?))).collect();
+        status.ignored =
+            all.iter().filter_map(|(name, known)| Some((name.clone(), ignored(known)?))).collect();
         let is_mismatch = |known: &super::memory::Known| {
             known.ignored.as_ref().is_some_and(|ignored| *ignored != super::memory::Ignored::Dropped)
         };
@@ -231,7 +233,12 @@ impl<R: Remote> Sides<R> {
         status.reason = match (&self.blocked, self.backoff.class()) {
             (Some(block), _) => Some(block.to_string()),
             (None, Some(_)) => self.last_fault.clone(),
-            (None, None) => status.ignored.values().next().filter(|_| status.state == MirrorState::SchemaMismatch).cloned(),
+            (None, None) => status
+                .ignored
+                .values()
+                .next()
+                .filter(|_| status.state == MirrorState::SchemaMismatch)
+                .cloned(),
         };
         status.feed_lag_ms = self.caught_up_ms.map(|at| now.saturating_sub(at));
         (status.dead_letters_out, status.dead_letters_in) = self.letters.len();
@@ -239,7 +246,8 @@ impl<R: Remote> Sides<R> {
         (status.conflicts, status.pushed, status.pulled) = (counts.conflicts, counts.pushed, counts.pulled);
         (status.drift_found, status.drift_fixed) = (counts.drift_found, counts.drift_fixed);
         status.refetched = counts.refetched;
-        status.audits = self.audits.iter().map(|(name, report)| (name.clone(), LastAudit::of(report))).collect();
+        status.audits =
+            self.audits.iter().map(|(name, report)| (name.clone(), LastAudit::of(report))).collect();
         status.rebuild = self.progress();
         status.breaker = Some(self.backoff.breaker(now));
         status.database = self.database.as_ref().map(|database| DatabaseInfo {
@@ -303,7 +311,8 @@ mod tests {
         board.post(status(MirrorState::Connecting, None), 1, Some(&told));
         board.post(status(MirrorState::Connecting, Some("refused")), 2, Some(&told));
         board.post(status(MirrorState::Blocked("mass_delete"), Some("9 of 9")), 3, Some(&told));
-        let expected = ["mirror: disabled -> connecting", "mirror: connecting -> blocked:mass_delete: 9 of 9"];
+        let expected =
+            ["mirror: disabled -> connecting", "mirror: connecting -> blocked:mass_delete: 9 of 9"];
         assert_eq!(*lines.lock(), expected);
         assert_eq!(board.read().since_unix_ms, 3);
         assert_eq!(serde_json::to_value(board.read()).unwrap()["state"], "blocked:mass_delete");

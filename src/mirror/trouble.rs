@@ -11,12 +11,18 @@ pub(super) enum Trouble {
     Remote(Fault),
     Local(Error),
     /// A person must decide.
-    Blocked(Block),
+    Blocked(Box<Block>),
 }
 
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
         Self::Remote(fault)
+    }
+}
+
+impl From<Block> for Trouble {
+    fn from(block: Block) -> Self {
+        Self::Blocked(Box::new(block))
     }
 }
 
@@ -31,9 +37,10 @@ impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Local(error) => error,
-            Trouble::Blocked(block) => {
-                Self::new(ErrorKind::Conflict, format!("the mirror is blocked: {block}; look at it, then call resolve"))
-            }
+            Trouble::Blocked(block) => Self::new(
+                ErrorKind::Conflict,
+                format!("the mirror is blocked: {block}; look at it, then call resolve"),
+            ),
             Trouble::Remote(fault) => {
                 let kind = match fault.class {
                     FaultClass::Schema | FaultClass::Permission => ErrorKind::Conflict,

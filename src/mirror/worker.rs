@@ -5,6 +5,7 @@
 
 use super::job::{Job, Plan, Turn, next};
 use super::join::unless;
+use super::letters::DeadLetter;
 use super::options::Trust;
 use super::remote::Remote;
 use super::repair::not_connected;
@@ -12,7 +13,6 @@ use super::report::AuditReport;
 use super::sides::Sides;
 use super::status::{Board, MirrorState, MirrorStatus};
 use super::trouble::{Step, Trouble};
-use super::letters::DeadLetter;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -92,7 +92,8 @@ impl<R: Remote> Worker<R> {
             match next(&self.plan()) {
                 Turn::Do(job) => self.work(job).await,
                 Turn::Wait(ms) => {
-                    let _ = tokio::time::timeout(Duration::from_millis(ms), self.shared.wake.notified()).await;
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(ms), self.shared.wake.notified()).await;
                 }
                 Turn::WaitForWord => self.shared.wake.notified().await,
             }
@@ -237,8 +238,10 @@ impl<R: Remote> Worker<R> {
         if self.sides.database.is_none() && self.sides.blocked.is_none() {
             self.sides.greet().await?;
         }
-        // What is blocked by who answers cannot be asked either.
         if self.sides.database.is_none() {
+            if let Some(block) = &self.sides.blocked {
+                return Err(block.clone().into());
+            }
             return Err(not_connected(self.sides.last_fault.as_deref()));
         }
         work(&mut self.sides).await

@@ -242,7 +242,7 @@ impl Refetch for OnLost {
 }
 
 impl TapCollection {
-    /// How many of these ids are live rows here.
+    /// How many of these ids are live rows here: so many are gone when all are deleted.
     pub(crate) fn count_live(&self, ids: &[ChunkId]) -> Result<usize> {
         self.ensure_open()?;
         let table = self.inner.ids();

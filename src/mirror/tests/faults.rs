@@ -76,9 +76,8 @@ fn a_lost_answer_changes_nothing() {
         a.line.upset(upset.clone());
         a.run(async |sides| sides.push().await);
         a.put("x", 2.0);
-        for xid in world.lock().open() {
-            world.lock().commit(xid);
-        }
+        let open = world.lock().open();
+        open.into_iter().for_each(|xid| world.lock().commit(xid));
         world.lock().deliver_again();
         a.settle();
         assert_eq!((a.x("x"), x_there(&world, "x")), (Some(2.0), Some(2.0)), "{upset:?}");
@@ -95,6 +94,8 @@ fn m2_an_answer_for_an_older_version_cleans_no_newer_one() {
     a.line.surprise(Box::new(move || _ = docs.upsert([Chunk::new("x").vector([2.0, 1.0])]).unwrap()));
     a.run(async |sides| sides.push().await).unwrap().unwrap();
     assert_eq!(x_there(&world, "x"), Some(1.0));
+    // The echo of the older version would dirty it again: this is to be so before.
+    assert!(a.sides.has_outgoing().unwrap());
     a.settle();
     assert_eq!(x_there(&world, "x"), Some(2.0));
 }
@@ -169,7 +170,8 @@ fn blocked(replica: &mut Replica) -> Option<&'static str> {
 #[test]
 fn m17_many_deletions_stop_and_ask() {
     for (trust, left) in [(Trust::Database, 1), (Trust::Local, 6)] {
-        let (world, mut a) = one(MirrorOptions::default().delete_guard_rows(3).delete_guard_share(0.0).feed_page_rows(2));
+        let (world, mut a) =
+            one(MirrorOptions::default().delete_guard_rows(3).delete_guard_share(0.0).feed_page_rows(2));
         (0..6).for_each(|n| a.put(&format!("r{n}"), 1.0));
         a.settle();
         (0..5).for_each(|n| _ = world.lock().edit(DOCS, &format!("r{n}"), None));

@@ -14,7 +14,10 @@ const LONG: Duration = Duration::from_secs(30);
 fn start(world: &Arc<Mutex<World>>, line: &Twin) -> (Store, Mirror, mpsc::Receiver<String>) {
     let store = Store::memory();
     let (tell, told) = mpsc::channel();
-    let options = MirrorOptions::default().poll_ms_min(1).poll_ms_max(5).on_change(move |line| _ = tell.send(line.into()));
+    let options = MirrorOptions::default()
+        .poll_ms_min(1)
+        .poll_ms_max(5)
+        .on_change(move |line| _ = tell.send(line.into()));
     let _ = world;
     let mirror = Mirror::start_on(&store, line.clone(), options).unwrap();
     (store, mirror, told)
@@ -81,9 +84,10 @@ fn a_handle_that_goes_ends_the_thread_and_so_does_the_store() {
     until(&told, "connecting");
     drop(mirror);
     until(&told, "disabled");
-    let (_, mirror, told) = start(&world, &Twin::new(world.clone()));
     drop(store);
-    drop(mirror);
+    let (store, _mirror, told) = start(&world, &Twin::new(world.clone()));
+    until(&told, "connecting");
+    drop(store);
     until(&told, "disabled");
 }
 

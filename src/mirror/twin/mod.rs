@@ -129,13 +129,16 @@ impl Remote for Twin {
         self.call(false).await?;
         let world = self.world.lock();
         let all = world.collections.iter();
-        Ok(all.map(|(name, schema)| RemoteCollection { name: name.clone(), schema: schema.clone() }).collect())
+        Ok(all
+            .map(|(name, schema)| RemoteCollection { name: name.clone(), schema: schema.clone() })
+            .collect())
     }
 
     async fn declare(&self, collection: &RemoteCollection) -> Done<()> {
         self.call(false).await?;
         let mut world = self.world.lock();
-        let schema = world.collections.entry(collection.name.clone()).or_insert_with(|| collection.schema.clone());
+        let schema =
+            world.collections.entry(collection.name.clone()).or_insert_with(|| collection.schema.clone());
         if (schema.dim, schema.metric) != (collection.schema.dim, collection.schema.metric) {
             return Err(fault(FaultClass::Schema, "42804"));
         }

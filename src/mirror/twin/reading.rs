@@ -42,7 +42,8 @@ impl TwinReading {
         range: &'a IdRange,
     ) -> impl Iterator<Item = &'a Version> {
         let is_in = |id: &str| {
-            range.from.as_deref().is_none_or(|from| from <= id) && range.until.as_deref().is_none_or(|until| id < until)
+            range.from.as_deref().is_none_or(|from| from <= id)
+                && range.until.as_deref().is_none_or(|until| id < until)
         };
         self.seen(world, collection).filter(move |v| !v.head.is_deleted && is_in(&v.head.id))
     }
@@ -116,7 +117,8 @@ impl Reading for TwinReading {
     async fn split(&mut self, collection: &str, parts: usize) -> Done<Vec<IdRange>> {
         let world = self.world().await?;
         let all = IdRange::default();
-        let ids: Vec<&str> = self.live(&world, collection, &all).map(|version| version.head.id.as_str()).collect();
+        let ids: Vec<&str> =
+            self.live(&world, collection, &all).map(|version| version.head.id.as_str()).collect();
         let step = ids.len().div_ceil(parts.max(1)).max(1);
         let mut ranges = vec![IdRange::default()];
         for start in ids.iter().step_by(step).skip(1) {

@@ -107,7 +107,12 @@ impl World {
         edition.row.is_some() && self.poison.contains(&(collection.to_owned(), edition.id.to_string()))
     }
 
-    pub(crate) fn push(&mut self, collection: &str, batch: &[Edition], mark: Option<NodeMark>) -> Vec<Pushed> {
+    pub(crate) fn push(
+        &mut self,
+        collection: &str,
+        batch: &[Edition],
+        mark: Option<NodeMark>,
+    ) -> Vec<Pushed> {
         let xid = self.xid();
         let mut pushed = Vec::new();
         for edition in batch {
@@ -224,7 +229,9 @@ impl World {
     pub(crate) fn stamp(&mut self, collection: &str, heads: &[Head]) {
         for head in heads {
             let key = (collection.to_owned(), head.id.to_string());
-            let Some(last) = self.rows.get_mut(&key).and_then(|versions| versions.last_mut()) else { continue };
+            let Some(last) = self.rows.get_mut(&key).and_then(|versions| versions.last_mut()) else {
+                continue;
+            };
             if (last.head.ver, last.head.node, last.head.digest) == (head.ver, head.node, None) {
                 last.head.digest = head.digest;
             }
@@ -234,7 +241,9 @@ impl World {
     /// Removes deletions below a version.
     pub(crate) fn collect(&mut self, before: Ver) -> u64 {
         let len = self.rows.len();
-        self.rows.retain(|_, versions| versions.last().is_some_and(|v| !v.head.is_deleted || v.head.ver >= before));
+        self.rows.retain(|_, versions| {
+            versions.last().is_some_and(|v| !v.head.is_deleted || v.head.ver >= before)
+        });
         (len - self.rows.len()) as u64
     }
 
@@ -262,7 +271,11 @@ impl World {
     /// Live rows of a collection, as they stand.
     pub(crate) fn live(&self, collection: &str) -> Vec<Head> {
         let of_it = self.rows.iter().filter(|((name, _), _)| name == collection);
-        of_it.filter_map(|(_, versions)| versions.last()).map(|v| v.head.clone()).filter(|h| !h.is_deleted).collect()
+        of_it
+            .filter_map(|(_, versions)| versions.last())
+            .map(|v| v.head.clone())
+            .filter(|h| !h.is_deleted)
+            .collect()
     }
 }
 
