@@ -131,17 +131,6 @@ impl CodesFile {
         Ok((codes, terms.transpose()?))
     }
 
-    /// Whether code and terms of `row` are as they were written.
-    pub(crate) fn is_sound(&self, row: usize) -> bool {
-        let part = |section: usize, bytes: usize| {
-            let start = self.file.section(section).start + row * bytes;
-            self.file.check(start..start + bytes)
-        };
-        row < self.head.rows as usize
-            && part(CODES, self.codec.stride())
-            && (!self.head.terms || part(TERMS, TERMS_PER_ROW * FLOAT_BYTES))
-    }
-
     /// Verifies the whole file and returns the bad pieces. `pace` hears of each piece's bytes after they were read.
     pub(crate) fn check_all(&self, pace: &dyn Fn(usize)) -> Vec<u32> {
         self.file.check_all(pace)

@@ -13,7 +13,7 @@ mod rows;
 mod tests;
 
 pub(crate) use codes::{CodesAt, CodesFile, write_codes};
-pub(crate) use format::{CodesHead, RowsHead};
+pub(crate) use format::RowsHead;
 pub(crate) use quarantine::quarantine;
 pub(crate) use rows::{RowSource, RowsFile, write_rows};
 

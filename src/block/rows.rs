@@ -181,6 +181,7 @@ impl RowsFile {
         self.rows
     }
 
+    #[cfg(test)]
     pub(crate) fn dim(&self) -> usize {
         self.dim
     }

@@ -265,12 +265,11 @@ fn l18_codes_and_codec_come_back_bit_by_bit() {
                 let slot = Slot::new(BlockId(1), row as u16);
                 assert_eq!(read.code_of(slot), table.code_of(slot));
                 assert_eq!(read.terms_of(slot), table.terms_of(slot));
-                assert!(file.is_sound(row));
                 read.query_of(slot, &mut is);
                 table.query_of(slot, &mut was);
                 assert_eq!((was.mul, was.add), (is.mul, is.add));
             }
-            assert!(!file.is_sound(ROWS - 10) && file.check_all(&|_| {}).is_empty());
+            assert!(file.check_all(&|_| {}).is_empty());
         }
     }
     let error = write_codes(&disk, "c/d", codes_at(ROWS), &table(Metric::L2, true), &|_| {}).unwrap_err();

@@ -182,7 +182,6 @@ impl Codec {
     }
 
     /// Whether both make the same code of every vector.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         let bits = |c: &Self| c.center.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         let rest = |c: &Self| (c.form, c.cosine, c.dim, c.scale.to_bits());

@@ -12,7 +12,6 @@ mod table;
 mod tests;
 mod vectors;
 
-#[allow(unused_imports, reason = "the durable store is its user")]
-pub(crate) use codec::{Codec, CodecParts, Form, QueryCode, Terms};
+pub(crate) use codec::{Codec, CodecParts, Form, QueryCode};
 pub(crate) use table::{BATCH, CodeTable};
 pub(crate) use vectors::{Exact, Sound, VectorTable};

@@ -11,6 +11,7 @@ macro_rules! bugs {
             $($(#[$doc])* $bug,)*
         }
 
+        #[cfg(any(planted, test))]
         impl Bug {
             pub(crate) const ALL: [Self; [$($name),*].len()] = [$(Self::$bug),*];
 

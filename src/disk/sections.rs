@@ -196,11 +196,13 @@ impl SectionsFile {
     }
 
     /// The version of what it holds.
+    #[cfg(test)]
     pub(crate) fn version(&self) -> u32 {
         self.version
     }
 
     /// How a manifest remembers it.
+    #[cfg(test)]
     pub(crate) fn named(&self) -> Named {
         self.named
     }

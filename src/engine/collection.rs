@@ -1,13 +1,13 @@
 //! The public handle of a collection: every method checks and delegates.
 
-use super::answer::Response;
-use super::draft::Pick;
 use super::inner::Inner;
-use super::search::{RangeSearch, Search};
+use super::read::answer::Response;
+use super::read::search::{RangeSearch, Search};
 use super::stats::Stats;
 use super::store::Alive;
 use super::view::{View, is_whole};
-use super::write::{Ack, Token};
+use super::write::draft::Pick;
+use super::write::upsert::{Ack, Token};
 use crate::config::{Metric, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
@@ -39,11 +39,11 @@ pub struct Page {
 }
 
 impl Collection {
-    pub(super) fn new(inner: Arc<Inner>, store: Arc<Alive>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, store: Arc<Alive>) -> Self {
         Self { inner, store, tenant: None }
     }
 
-    pub(super) fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
 
@@ -208,7 +208,7 @@ impl Collection {
     }
 
     /// The slots a search may answer with, and whether that is fewer than all.
-    pub(super) fn accepted(&self, view: &View, filter: Option<&Filter>) -> Result<(SlotBits, bool)> {
+    pub(crate) fn accepted(&self, view: &View, filter: Option<&Filter>) -> Result<(SlotBits, bool)> {
         self.ready()?;
         let mut accepted = match filter {
             None => view.ready.clone(),
@@ -221,7 +221,7 @@ impl Collection {
         Ok((accepted, filter.is_some() || self.tenant.is_some()))
     }
 
-    pub(super) fn check_query(&self, query: &[f32]) -> Result<()> {
+    pub(crate) fn check_query(&self, query: &[f32]) -> Result<()> {
         let dim = self.inner.schema.dim;
         if query.len() != dim {
             let got = query.len();

@@ -7,58 +7,30 @@
 //! - Writers of one collection take turns; searches wait for nobody.
 //! - A row that is not linked yet stands in the view's tail and is compared with every query.
 //!
-//! Knows nothing of files (yet), HTTP or databases.
+//! Knows nothing of HTTP or databases.
 
-mod answer;
-mod apply;
-mod checkpoint;
 mod collection;
-mod commit;
 mod damage;
-mod diagnosis;
-mod doctor;
-mod draft;
-mod fields;
-mod filters;
-mod health;
-mod home;
-mod ids;
+mod files;
 mod inner;
-mod keeper;
-mod link;
-mod log;
-mod maintain;
-mod missing;
-mod names;
-mod open;
-mod rank;
-mod reclaim;
-mod repair;
-mod replay;
-mod restore;
-mod rows;
-mod run;
-mod scrub;
-mod seal;
-mod search;
-mod snapshot;
+mod read;
 mod stats;
 mod store;
+mod tables;
 #[allow(dead_code, reason = "the mirror is its user")]
 pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
-mod verify;
+mod upkeep;
 mod view;
-mod warm;
 mod write;
 
-pub use answer::{Explain, Hit, Include, Response};
 pub use collection::{Collection, Page};
-pub use diagnosis::{Diagnosis, Finding};
-pub use doctor::doctor;
-pub use search::{RangeSearch, Search};
-pub use snapshot::SnapshotReport;
+pub use damage::diagnosis::{Diagnosis, Finding};
+pub use damage::doctor::doctor;
+pub use files::snapshot::SnapshotReport;
+pub use read::answer::{Explain, Hit, Include, Response};
+pub use read::search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats};
 pub use store::Store;
-pub use write::{Ack, RowResult, Token};
+pub use write::upsert::{Ack, RowResult, Token};

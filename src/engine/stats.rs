@@ -2,7 +2,7 @@
 
 use super::inner::Inner;
 use super::store::Shared;
-use super::write::Token;
+use super::write::upsert::Token;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 
@@ -107,7 +107,7 @@ pub struct LogStats {
 }
 
 impl StoreStats {
-    pub(super) fn of(shared: &Shared) -> Self {
+    pub(crate) fn of(shared: &Shared) -> Self {
         let health = shared.health.lock();
         let log = shared.line.with_log(|log| (log.counters(), log.bytes()));
         let log = log.map_or_else(LogStats::default, |(c, bytes)| LogStats {
@@ -130,7 +130,7 @@ impl StoreStats {
 }
 
 impl Stats {
-    pub(super) fn of(inner: &Inner) -> Self {
+    pub(crate) fn of(inner: &Inner) -> Self {
         let dead = inner.dead.load(Ordering::Relaxed);
         let view = inner.view.load_full();
         let members = inner.members();

@@ -1,17 +1,17 @@
 //! The store: named collections and the line of commits they share, in memory or on a disk.
 
 use super::collection::Collection;
-use super::commit::Line;
-use super::draft::{Change, Event, Order};
-use super::health::Health;
-use super::home::Home;
+use super::damage::health::Health;
+use super::damage::repair::Refetcher;
+use super::files::home::Home;
+use super::files::open;
 use super::inner::Inner;
-use super::keeper::{Bell, Keeper};
-use super::open;
-use super::repair::Refetcher;
 use super::stats::StoreStats;
 use super::tap::Tie;
-use super::write::Token;
+use super::upkeep::keeper::{Bell, Keeper};
+use super::write::commit::Line;
+use super::write::draft::{Change, Event, Order};
+use super::write::upsert::Token;
 use crate::config::{Options, Schema};
 use crate::disk::{Disk, RealDisk, fault};
 use crate::error::{Error, ErrorKind, Result, excerpt};
@@ -41,29 +41,29 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    pub(super) alive: Arc<Alive>,
+    pub(crate) alive: Arc<Alive>,
 }
 
 /// What all handles of a store share.
-pub(super) struct Shared {
-    pub(super) options: Options,
-    pub(super) line: Arc<Line>,
-    pub(super) collections: RwLock<BTreeMap<String, Arc<Inner>>>,
-    pub(super) next_collection: AtomicU32,
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) line: Arc<Line>,
+    pub(crate) collections: RwLock<BTreeMap<String, Arc<Inner>>>,
+    pub(crate) next_collection: AtomicU32,
     /// Where it stands on a disk; nowhere for a store in memory.
-    pub(super) home: Option<Home>,
+    pub(crate) home: Option<Home>,
     /// Wakes the background thread, if there is one.
-    pub(super) bell: Option<Arc<Bell>>,
-    pub(super) health: Mutex<Health>,
-    pub(super) refetch: Refetcher,
-    pub(super) id_seed: u64,
+    pub(crate) bell: Option<Arc<Bell>>,
+    pub(crate) health: Mutex<Health>,
+    pub(crate) refetch: Refetcher,
+    pub(crate) id_seed: u64,
 }
 
 /// Held by every handle. When the last one goes, the store does the least that is safe: what was acknowledged becomes
 /// durable, the background thread ends, the lock is free.
-pub(super) struct Alive {
-    pub(super) shared: Arc<Shared>,
-    pub(super) keeper: Option<Keeper>,
+pub(crate) struct Alive {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl Drop for Alive {
@@ -203,7 +203,7 @@ impl Store {
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         options: Options,
         line: Line,
         home: Option<Home>,
@@ -244,7 +244,7 @@ impl Shared {
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, none()))
     }
 
-    pub(super) fn find_or_create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
+    pub(crate) fn find_or_create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
         match self.create(name, schema.clone()) {
             Err(e) if e.kind() == ErrorKind::Conflict => {}
             done => return done,
@@ -261,12 +261,12 @@ impl Shared {
     }
 
     /// A collection without rows, which nobody sees yet.
-    pub(super) fn collection(&self, number: u32, name: &str, schema: Schema) -> Result<Inner> {
+    pub(crate) fn collection(&self, number: u32, name: &str, schema: Schema) -> Result<Inner> {
         Inner::new(number, name, schema, self.options.clone(), self.line.clone(), self.id_seed)
             .map(|inner| inner.with_background(self.bell.clone()))
     }
 
-    pub(super) fn open_collections(&self) -> Vec<Arc<Inner>> {
+    pub(crate) fn open_collections(&self) -> Vec<Arc<Inner>> {
         self.collections.read().values().cloned().collect()
     }
 
@@ -282,13 +282,13 @@ impl Shared {
     }
 
     /// Rows that the graphs of all collections hold.
-    pub(super) fn linked_rows(&self) -> usize {
+    pub(crate) fn linked_rows(&self) -> usize {
         self.collections.read().values().map(|inner| inner.view.load().linked.len()).sum()
     }
 }
 
 /// Names are told in messages and typed in shells: letters, digits, `-`, `_` and `.`, not first a dot.
-pub(super) fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty()
         || name.len() > limits::NAME_BYTES_MAX

@@ -1,8 +1,8 @@
 //! What one search sees: the tables and the sets of one seq.
 
-use super::draft::NewRow;
-use super::fields::FieldBlock;
-use super::rows::{Origin, RowTable, StoredRow};
+use super::tables::fields::FieldBlock;
+use super::tables::rows::{Origin, RowTable, StoredRow};
+use super::write::draft::NewRow;
 use crate::codes::{CodeTable, Codec, VectorTable};
 use crate::config::Schema;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 /// Everything that is stored by slot. Appending writes into it; growing by a block makes a new one.
 #[derive(Clone)]
-pub(super) struct Tables {
-    pub(super) codes: CodeTable,
-    pub(super) vectors: VectorTable,
-    pub(super) rows: RowTable,
-    pub(super) fields: Vec<Arc<FieldBlock>>,
+pub(crate) struct Tables {
+    pub(crate) codes: CodeTable,
+    pub(crate) vectors: VectorTable,
+    pub(crate) rows: RowTable,
+    pub(crate) fields: Vec<Arc<FieldBlock>>,
 }
 
 impl Tables {
     /// Tables without a block.
-    pub(super) fn new(schema: &Schema) -> Self {
+    pub(crate) fn new(schema: &Schema) -> Self {
         Self {
             codes: CodeTable::new(Codec::untrained(schema.metric, schema.dim)),
             vectors: VectorTable::new(schema.dim),
@@ -32,7 +32,7 @@ impl Tables {
     }
 
     /// Adds a block of `capacity` slots to each table.
-    pub(super) fn grow(&mut self, capacity: usize) -> Result<()> {
+    pub(crate) fn grow(&mut self, capacity: usize) -> Result<()> {
         self.codes = self.codes.with_block(capacity)?;
         self.vectors = self.vectors.with_block(capacity)?;
         self.rows = self.rows.with_block();
@@ -41,7 +41,7 @@ impl Tables {
     }
 
     /// The same tables without the rows of a block.
-    pub(super) fn without(&self, block: usize) -> Result<Self> {
+    pub(crate) fn without(&self, block: usize) -> Result<Self> {
         let mut tables = self.clone();
         tables.codes = self.codes.with_dropped_block(block)?;
         tables.vectors = self.vectors.with_dropped_block(block)?;
@@ -54,7 +54,7 @@ impl Tables {
 
     /// Writes vector, code, metadata and body of `slot`, which is the next of its block. `freeze` if it is the last that comes
     /// to the block, and nobody else will bring the block's index into its final form.
-    pub(super) fn write(&self, slot: Slot, new: NewRow, freeze: bool, work: &mut Vec<f32>) -> Result<()> {
+    pub(crate) fn write(&self, slot: Slot, new: NewRow, freeze: bool, work: &mut Vec<f32>) -> Result<()> {
         let NewRow { row, ver, node, since: _ } = new;
         let got = self.vectors.push(slot.block(), row.vector.as_deref())?;
         if got != slot {
@@ -77,27 +77,27 @@ fn misplaced(expected: Slot, got: Slot) -> Error {
 }
 
 /// Whether all of a row can be read.
-pub(super) fn is_whole(view: &View, slot: Slot) -> bool {
+pub(crate) fn is_whole(view: &View, slot: Slot) -> bool {
     let has_vector = || !view.ready.contains(slot) || view.tables.vectors.get(slot).is_some();
     view.tables.rows.get(slot).is_some() && has_vector()
 }
 
 #[derive(Clone)]
-pub(super) struct View {
-    pub(super) seq: Seq,
-    pub(super) tables: Arc<Tables>,
+pub(crate) struct View {
+    pub(crate) seq: Seq,
+    pub(crate) tables: Arc<Tables>,
     /// Rows that exist.
-    pub(super) live: SlotBits,
+    pub(crate) live: SlotBits,
     /// Rows that exist and have a vector.
-    pub(super) ready: SlotBits,
+    pub(crate) ready: SlotBits,
     /// Rows with a vector that the graph may not lead to yet.
-    pub(super) tail: Arc<[Slot]>,
+    pub(crate) tail: Arc<[Slot]>,
     /// Slots that were given to the graph so far, dead ones among them.
-    pub(super) linked: SlotBits,
+    pub(crate) linked: SlotBits,
 }
 
 impl View {
-    pub(super) fn space(&self) -> Space<'_> {
+    pub(crate) fn space(&self) -> Space<'_> {
         Space { codes: &self.tables.codes, vectors: &self.tables.vectors }
     }
 }

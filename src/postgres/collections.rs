@@ -23,7 +23,8 @@ pub(super) async fn declare(lines: &Arc<Lines>, wanted: &RemoteCollection) -> Do
     let schema = serde_json::to_string(&wanted.schema)
         .map_err(|e| fault(FaultClass::Unknown, format!("a schema that is no JSON: {e}")))?;
     let mut transaction = lines.begin(Purpose::Write).await?;
-    let insert = query(sql::DECLARE).bind(&wanted.name).bind(dim as i32).bind(metric.to_string()).bind(schema);
+    let insert =
+        query(sql::DECLARE).bind(&wanted.name).bind(dim as i32).bind(metric.to_string()).bind(schema);
     insert.execute(transaction.connection()).await.map_err(&failed)?;
     let there = schema_of(transaction.connection(), &wanted.name).await?;
     transaction.commit().await?;
@@ -53,10 +54,12 @@ fn collection(row: &PgRow) -> Done<RemoteCollection> {
     let dim: i32 = row.try_get(1).map_err(&failed)?;
     let metric: &str = row.try_get(2).map_err(&failed)?;
     let json: &str = row.try_get(3).map_err(&failed)?;
-    let metric: Metric = metric.parse().map_err(|e| fault(FaultClass::Schema, format!("collection {name}: {e}")))?;
+    let metric: Metric =
+        metric.parse().map_err(|e| fault(FaultClass::Schema, format!("collection {name}: {e}")))?;
     let shape = Schema::new(dim.unsigned_abs() as usize, metric);
     // A newer program may have written what this one does not know; the shape stands beside it.
     let told = serde_json::from_str(json).ok();
-    let told = told.filter(|s: &Schema| (s.dim, s.metric) == (shape.dim, shape.metric) && s.validate().is_ok());
+    let told =
+        told.filter(|s: &Schema| (s.dim, s.metric) == (shape.dim, shape.metric) && s.validate().is_ok());
     Ok(RemoteCollection { name, schema: told.unwrap_or(shape) })
 }

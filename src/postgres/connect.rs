@@ -9,8 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use std::str::FromStr;
 
 const SHAPE: &str = "postgres://user:password@host:port/database?sslmode=require";
-const ESCAPE: &str =
-    "write special characters of user and password as %XX: @ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25";
+const ESCAPE: &str = "write special characters of user and password as %XX: @ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25";
 
 /// Parameters that sqlx reads; it prints unknown ones into a log, with their value.
 const PARAMETERS: [&str; 17] = [
@@ -91,9 +90,10 @@ fn check_port(host: &str) -> Done<()> {
     // An IPv6 address has colons of its own, in brackets.
     let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
     match after.rsplit_once(':') {
-        Some((_, port)) if !port.is_empty() && port.parse::<u16>().is_err() => {
-            Err(refuse("the port of the database URL is no number up to 65535", format!("write {SHAPE}; {ESCAPE}")))
-        }
+        Some((_, port)) if !port.is_empty() && port.parse::<u16>().is_err() => Err(refuse(
+            "the port of the database URL is no number up to 65535",
+            format!("write {SHAPE}; {ESCAPE}"),
+        )),
         _ => Ok(()),
     }
 }
@@ -103,10 +103,16 @@ fn check_parameter(parameter: &str) -> Done<()> {
     let is_option = name == "options" || name.starts_with("options[") || name.starts_with("options%5B");
     if !PARAMETERS.contains(&name) && !is_option {
         let known = PARAMETERS.join(", ");
-        return Err(refuse("the database URL has a parameter that is not known", format!("known are {known}, options")));
+        return Err(refuse(
+            "the database URL has a parameter that is not known",
+            format!("known are {known}, options"),
+        ));
     }
     if ["sslmode", "ssl-mode"].contains(&name) && !SSL_MODES.contains(&value) {
-        return Err(refuse("the sslmode of the database URL is not known", format!("use one of {}", SSL_MODES.join(", "))));
+        return Err(refuse(
+            "the sslmode of the database URL is not known",
+            format!("use one of {}", SSL_MODES.join(", ")),
+        ));
     }
     Ok(())
 }

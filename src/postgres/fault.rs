@@ -15,6 +15,7 @@ const TABLE: &[(&str, FaultClass)] = &[
     // Read-only transaction: a primary became a standby.
     ("25006", Demoted),
     ("25P03", Transient),
+    ("25P04", Transient),
     ("28", Permission),
     // The database does not exist.
     ("3D", Schema),
@@ -85,10 +86,7 @@ fn of(what: &str, error: sqlx::Error) -> Fault {
 fn remedy(code: &str, message: &str) -> Option<String> {
     let text = match code {
         "42704" if message.contains("\"vector") => EXTENSION_REMEDY,
-        "42501" => {
-            "as the owner: GRANT USAGE ON SCHEMA nearfield TO <user>; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN \
-             SCHEMA nearfield TO <user> (the name of the schema is a setting of the mirror)"
-        }
+        "42501" => GRANT_REMEDY,
         "28P01" | "28000" => "check the user and the password in the URL, and pg_hba.conf on the server",
         "3D000" => "as a superuser: CREATE DATABASE <name>",
         "3F000" | "42P01" => "let the mirror migrate (migrate = auto), or run migrations/*.sql as the owner",
@@ -99,5 +97,6 @@ fn remedy(code: &str, message: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-pub(super) const EXTENSION_REMEDY: &str =
-    "as a superuser, or as the owner of the database where the server trusts the extension: CREATE EXTENSION vector";
+pub(super) const EXTENSION_REMEDY: &str = "as a superuser, or as the owner of the database where the server trusts the extension: CREATE EXTENSION vector";
+pub(super) const GRANT_REMEDY: &str = "as the owner: GRANT USAGE ON SCHEMA nearfield TO <user>; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
+     nearfield TO <user> (the name of the schema is a setting of the mirror)";

@@ -53,7 +53,10 @@ impl Door {
             text: string(*text)?,
             document_id: string(*document)?,
             // The table refuses what is negative; one that was made elsewhere may not.
-            chunk_index: binary::i32_of(chunk_index.ok_or(Broken)?).ok_or(Broken)?.try_into().unwrap_or(u32::MAX),
+            chunk_index: binary::i32_of(chunk_index.ok_or(Broken)?)
+                .ok_or(Broken)?
+                .try_into()
+                .unwrap_or(u32::MAX),
             metadata,
             tenant: string(*tenant)?,
             embedding_model: string(*model)?,

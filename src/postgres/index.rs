@@ -17,7 +17,11 @@ use xxhash_rust::xxh3::xxh3_64;
 const INDEX_DIM_MAX: usize = 2_000;
 
 /// True if it was made, false if it was there.
-pub(super) async fn ensure(lines: &Arc<Lines>, wanted: DatabaseIndex, collection: &RemoteCollection) -> Done<bool> {
+pub(super) async fn ensure(
+    lines: &Arc<Lines>,
+    wanted: DatabaseIndex,
+    collection: &RemoteCollection,
+) -> Done<bool> {
     let RemoteCollection { name, schema } = collection;
     let Some((method, with)) = method(wanted) else { return Ok(false) };
     let operators = operators(schema.metric, wanted)?;
@@ -26,7 +30,10 @@ pub(super) async fn ensure(lines: &Arc<Lines>, wanted: DatabaseIndex, collection
             "collection {name} has {} dimensions; pgvector indexes a vector of at most {INDEX_DIM_MAX}",
             schema.dim
         );
-        return Err(with_remedy(fault(FaultClass::Schema, message), "set database_index to none: searches run in this process"));
+        return Err(with_remedy(
+            fault(FaultClass::Schema, message),
+            "set database_index to none: searches run in this process",
+        ));
     }
     let failed = on("indexing");
     let index = format!("chunk_{method}_{:016x}", xxh3_64(name.as_bytes()));

@@ -166,7 +166,8 @@ impl Lines {
             return Err(with_remedy(fault(FaultClass::Schema, message), remedy));
         }
         if version < 140_000 {
-            let message = format!("the server is PostgreSQL {}; the mirror needs 14 or later", version / 10_000);
+            let message =
+                format!("the server is PostgreSQL {}; the mirror needs 14 or later", version / 10_000);
             return Err(fault(FaultClass::Schema, message));
         }
         // The temporary schema comes last, or a table there could stand in front of ours. Both names are safe: settings admit

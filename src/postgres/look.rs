@@ -68,7 +68,8 @@ where
     match sqlx::query_scalar(query).fetch_one(transaction.connection()).await {
         Ok(value) => Ok(value),
         Err(sqlx::Error::Database(_)) => {
-            let back = sqlx::raw_sql("ROLLBACK TO SAVEPOINT optional").execute(transaction.connection()).await;
+            let back =
+                sqlx::raw_sql("ROLLBACK TO SAVEPOINT optional").execute(transaction.connection()).await;
             back.map_err(&failed)?;
             Ok(None)
         }

@@ -40,7 +40,8 @@ pub(super) async fn push(
     }
     note(connection, mark).await?;
     transaction.commit().await?;
-    let answer = |e: &Edition| if stored.contains(e.id.as_str()) { Pushed::Stored } else { Pushed::Superseded };
+    let answer =
+        |e: &Edition| if stored.contains(e.id.as_str()) { Pushed::Stored } else { Pushed::Superseded };
     Ok(batch.iter().map(answer).collect())
 }
 

@@ -4,7 +4,7 @@
 //! `migrate` is `check`, nor on a server that takes no writes. Tables that somebody else made are as good as ours, if they have
 //! the columns that statements name.
 
-use super::fault::{EXTENSION_REMEDY, fault, on, with_remedy};
+use super::fault::{EXTENSION_REMEDY, GRANT_REMEDY, fault, on, with_remedy};
 use super::line::{Lines, Purpose};
 use super::{Migrate, Settings};
 use super::sql;
@@ -112,6 +112,11 @@ async fn inspect(lines: &Arc<Lines>) -> Done<(Found, Option<i64>)> {
     let has = |table: &str| found.keys().any(|(t, _)| t == table);
     let mut version = None;
     if COLUMNS.iter().all(|(table, _)| has(table)) {
+        // Without the right to look into it, a schema is passed over as if it were not there.
+        let may_use = sqlx::query_scalar(sql::MAY_USE).bind(lines.schema());
+        if !may_use.fetch_one(transaction.connection()).await.map_err(&failed)? {
+            return Err(no_usage(lines.schema()));
+        }
         let meta = sqlx::query(sql::META).fetch_optional(transaction.connection()).await.map_err(&failed)?;
         if let Some(row) = meta {
             version = Some(i64::from(row.try_get::<i32, _>(0).map_err(&failed)?));
@@ -120,6 +125,12 @@ async fn inspect(lines: &Arc<Lines>) -> Done<(Found, Option<i64>)> {
     }
     transaction.commit().await?;
     Ok((found, version))
+}
+
+fn no_usage(schema: &str) -> Fault {
+    let message = format!("looking at the tables: permission denied for schema {schema}");
+    let fault = Fault { code: Some("42501".to_owned()), ..fault(FaultClass::Permission, message) };
+    with_remedy(fault, GRANT_REMEDY)
 }
 
 fn check_client(client_min: i32) -> Done<()> {
@@ -141,7 +152,9 @@ fn check(found: &Found, schema: &str) -> Done<()> {
             // A vector of a fixed width holds our vectors too, if it is the right one.
             let fits = kind == wanted || (*wanted == "vector" && kind.starts_with("vector("));
             if !fits {
-                return Err(shape(format!("the column {schema}.{table}.{column} is {kind}; it must be {wanted}")));
+                return Err(shape(format!(
+                    "the column {schema}.{table}.{column} is {kind}; it must be {wanted}"
+                )));
             }
             if BYTEWISE.contains(&(table, column)) && !COLLATIONS.contains(&collation.as_str()) {
                 return Err(shape(format!(

@@ -32,6 +32,8 @@ SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped";
 
+pub(super) const MAY_USE: &str = "SELECT has_schema_privilege($1, 'USAGE')";
+
 pub(super) const TRIGGERS: &str = "
 SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = 'chunk' AND t.tgname = ANY ($2) AND t.tgenabled IN ('O', 'A')";
@@ -39,7 +41,8 @@ SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_n
 pub(super) const META: &str =
     "SELECT schema_version, client_min, epoch::text, tombstone_floor, digest_seed FROM meta";
 
-pub(super) const MARK: &str = "SELECT incarnation, pushes FROM node WHERE node = $1 AND pushes + incarnation > 0";
+pub(super) const MARK: &str =
+    "SELECT incarnation, pushes FROM node WHERE node = $1 AND pushes + incarnation > 0";
 
 pub(super) const HELLO: &str =
     "INSERT INTO node (node) VALUES ($1) ON CONFLICT (node) DO UPDATE SET last_seen = now()";
@@ -47,7 +50,8 @@ pub(super) const HELLO: &str =
 // The schema.
 
 /// One node migrates at a time, whatever the schema is called.
-pub(super) const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('nearfield:' || $1, 0))";
+pub(super) const MIGRATION_LOCK: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('nearfield:' || $1, 0))";
 
 pub(super) const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
 
@@ -96,13 +100,13 @@ pub(super) const UPSERT: &str = upsert!(
                   embedding)"
 );
 
-/// Where `COPY` puts rows first. It stays with the connection, because making tables leaves rubbish in the catalogue; its
-/// vectors stay in line, because they are on their way.
+/// Where `COPY` puts rows first. It stays with the connection, because making tables leaves rubbish in the catalogue; what is
+/// not too wide stays in line, because it is on its way.
 pub(super) const INBOX: &str = "
 CREATE TEMPORARY TABLE IF NOT EXISTS nearfield_inbox (
     id text COLLATE \"C\", ver bigint, node bigint, deleted boolean, digest bigint, document_id text, chunk_index integer,
     tenant text, text text, metadata jsonb, embedding_model text, embedding vector
-) ON COMMIT DELETE ROWS";
+) WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS";
 
 pub(super) const MAY_HAVE_INBOX: &str = "SELECT has_database_privilege(current_database(), 'TEMPORARY')";
 
@@ -150,15 +154,16 @@ pub(super) const RAISE_FLOOR: &str = "UPDATE meta SET tombstone_floor = greatest
 
 pub(super) const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text, pg_is_in_recovery()";
 
-/// The exact difference of two snapshots: neither the order of commits nor a transaction that stays open hides a row.
+/// The exact difference of two snapshots: neither the order of commits nor a transaction that stays open hides a row. The
+/// order names the table: without it, it would be that of the text in the first column, where 10 comes before 9.
 pub(super) const CHANGES: &str = "
-SELECT change_xid::text, collection, id, ver, node, digest, deleted
-  FROM chunk
- WHERE change_xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-   AND NOT pg_visible_in_snapshot(change_xid, $1::text::pg_snapshot)
-   AND pg_visible_in_snapshot(change_xid, $2::text::pg_snapshot)
-   AND (change_xid, collection, id) > ($3::text::xid8, $4::text, $5::text)
- ORDER BY change_xid, collection, id
+SELECT c.change_xid::text, c.collection, c.id, c.ver, c.node, c.digest, c.deleted
+  FROM chunk c
+ WHERE c.change_xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+   AND NOT pg_visible_in_snapshot(c.change_xid, $1::text::pg_snapshot)
+   AND pg_visible_in_snapshot(c.change_xid, $2::text::pg_snapshot)
+   AND (c.change_xid, c.collection, c.id) > ($3::text::xid8, $4::text, $5::text)
+ ORDER BY c.change_xid, c.collection, c.id
  LIMIT $6";
 
 /// `vector_send` is the vector as COPY writes it, so that both ways are read by one decoder.
@@ -172,7 +177,11 @@ SELECT id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, m
 macro_rules! between {
     ($from:literal, $until:literal) => {
         concat!(
-            "c.id >= coalesce(", $from, ", '') AND c.id < coalesce(", $until, ", repeat(chr(1114111), 129)) AND NOT c.deleted"
+            "c.id >= coalesce(",
+            $from,
+            ", '') AND c.id < coalesce(",
+            $until,
+            ", repeat(chr(1114111), 129)) AND NOT c.deleted"
         )
     };
 }

@@ -15,7 +15,6 @@ mod chunk;
 mod digest;
 #[allow(dead_code, reason = "the mirror is its user")]
 mod edition;
-#[allow(dead_code, reason = "the log and the blocks are its users")]
 mod format;
 mod grave;
 mod num;
@@ -30,7 +29,6 @@ pub use chunk::Chunk;
 pub(crate) use digest::{digest, digest_of};
 #[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use edition::{Edition, Head, Stamp};
-#[allow(unused_imports, reason = "the log and the blocks are its users")]
 pub(crate) use format::{RowRef, encode_body};
 pub(crate) use grave::{Grave, encode_grave, encode_id, parse_grave, parse_id};
 pub(crate) use num::Num;

@@ -52,7 +52,7 @@ impl SlotBits {
     }
 
     /// The first so many slots of each block.
-    #[allow(dead_code, reason = "the durable store is its user")]
+    #[cfg(test)]
     pub(crate) fn of_rows(rows: &[usize]) -> Self {
         let first = |rows: &usize| {
             let mut bits = BlockBits::default();
@@ -79,19 +79,16 @@ impl SlotBits {
     }
 
     /// The set whose blocks have these words, in order.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn of_words(blocks: impl Iterator<Item = [u64; WORDS]>) -> Self {
         Self::of_blocks(blocks.map(|words| Arc::new(BlockBits(Box::new(words)))).collect())
     }
 
     /// The bits of block `block`, the lowest slot in the lowest bit of the first word.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn words(&self, block: usize) -> Option<&[u64; WORDS]> {
         self.blocks.get(block).map(|bits| &*bits.0)
     }
 
     /// Blocks, up to the last that ever held a slot.
-    #[allow(dead_code, reason = "the durable store is its user")]
     pub(crate) fn blocks_len(&self) -> usize {
         self.blocks.len()
     }

@@ -5,5 +5,4 @@
 
 mod bits;
 
-#[allow(unused_imports, reason = "the durable store is its user")]
 pub(crate) use bits::{BlockBits, SlotBits, WORDS};

@@ -23,7 +23,7 @@ mod writer;
 
 pub(crate) use marking::Marking;
 pub(crate) use record::{LoggedRow, RowsCommit, RowsPayload};
-pub(crate) use scan::{Damage, FileInfo, Scan, obsolete, scan};
+pub(crate) use scan::{FileInfo, Scan, obsolete, scan};
 pub(crate) use writer::{Commit, Writer};
 
 use crate::disk::{Disk, fault};

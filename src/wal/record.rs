@@ -43,11 +43,6 @@ impl RowsPayload {
         marking.encode(dirty, &mut self.rows);
     }
 
-    /// Number of rows.
-    pub(crate) fn len(&self) -> usize {
-        self.count as usize
-    }
-
     /// The rows: the second piece of the commit's payload.
     pub(crate) fn rows(&self) -> &[u8] {
         &self.rows
@@ -113,16 +108,11 @@ impl<'a> RowsCommit<'a> {
     /// In the order of their slots.
     pub(crate) fn rows(&self) -> impl Iterator<Item = LoggedRow<'a>> + use<'a> {
         let mut unread = self.rows;
-        std::iter::from_fn(move || row(&mut unread))
+        (0..self.count).map_while(move |_| row(&mut unread))
     }
 }
 
 impl LoggedRow<'_> {
-    /// Dimensions of the vector; 0 without one.
-    pub(crate) fn dim(&self) -> usize {
-        self.vector.len() / 4
-    }
-
     pub(crate) fn vector(&self) -> Option<Vec<f32>> {
         let elements = self.vector.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
         self.body.has_vector.then(|| elements.collect())

@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! - One `write_at` for each group of commits; what it holds beyond them is zeros.
-//! - Between the end of the records and the end of the file stand zeros only: whatever a failed write left there is cut off,
-//!   and the cut is made durable, before the next write. Else the file is given up.
+//! - Between the end of the records and the end of the file stand zeros only: whatever a failed write left there is taken out,
+//!   and that is made durable, before the next write. Else the file is given up.
+//! - A full disk takes no zeros away that were there: what was kept free for a later group stays so.
 //! - `unsynced` holds every record that is not known to be durable. A failed sync ends this file, not the log:
 //!   [`Writer::restart`] writes them to a new one.
 //! - A file's head is written, and synced, after everything that the file is made with: a head that is there proves it.
@@ -15,6 +16,7 @@ use super::{FOLDER, Kind, file_name, path};
 use crate::disk::{Bug, Disk, File, fault, planted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Seq;
+use std::io;
 
 /// Zeros written after a small group: a sync after overwriting zeros takes 88 us, after growing the file 208 us.
 const ZEROS_AHEAD_BYTES: usize = 256 << 10;
@@ -77,8 +79,9 @@ impl Writer {
         Ok(Self { file, name, head, end, zeroed: end, last, proven: last, unsynced, is_poisoned: false })
     }
 
-    /// Writes a group. On an error none of it is in the log; after [`ErrorKind::Full`] the next group may fit.
-    pub(crate) fn append(&mut self, commits: &[Commit<'_>]) -> Result<()> {
+    /// Writes a group, and leaves `room` bytes of zeros or more after it. On an error none of it is in the log; after
+    /// [`ErrorKind::Full`] another group may fit: one that is smaller, or leaves less room.
+    pub(crate) fn append(&mut self, commits: &[Commit<'_>], room: usize) -> Result<()> {
         self.check()?;
         let (start, mut last) = (self.unsynced.len(), self.last);
         let encoded = encode_group(&mut self.unsynced, self.head.salt, &mut last, self.proven, commits);
@@ -86,21 +89,40 @@ impl Writer {
             self.unsynced.truncate(start);
             return Err(error);
         }
-        let group_end = self.unsynced.len();
-        let end = self.end + (group_end - start) as u64;
-        if group_end - start < BIG_GROUP_BYTES && end > self.zeroed {
-            self.unsynced.resize(group_end + ZEROS_AHEAD_BYTES, 0);
+        let bytes = self.unsynced.len() - start;
+        let end = self.end + bytes as u64;
+        let zeros = match end + room as u64 > self.zeroed {
+            true if bytes < BIG_GROUP_BYTES => ZEROS_AHEAD_BYTES.max(room),
+            true => room,
+            false => 0,
+        };
+        let mut written = self.write_last(bytes, zeros);
+        if zeros > room && written.as_ref().is_err_and(is_full) && !self.is_poisoned {
+            written = self.write_last(bytes, room);
         }
-        let written_end = self.end + (self.unsynced.len() - start) as u64;
-        let written = self.file.write_at(self.end, &self.unsynced[start..]);
-        self.unsynced.truncate(group_end);
         if let Err(e) = written {
-            self.unsynced.truncate(start);
-            self.cut();
+            self.unsynced.truncate(self.unsynced.len() - bytes);
             return Err(fault("write to", &path(&self.name), e));
         }
-        (self.end, self.zeroed, self.last) = (end, self.zeroed.max(written_end), last);
+        (self.end, self.last) = (end, last);
         Ok(())
+    }
+
+    /// Writes the last `bytes` of what is not durable, and zeros after them. On an error nothing of it is in the file.
+    fn write_last(&mut self, bytes: usize, zeros: usize) -> io::Result<()> {
+        let start = self.unsynced.len() - bytes;
+        self.unsynced.resize(start + bytes + zeros, 0);
+        let written_end = self.end + (bytes + zeros) as u64;
+        let written = self.file.write_at(self.end, &self.unsynced[start..]);
+        self.unsynced.truncate(start + bytes);
+        if written.is_ok() {
+            self.zeroed = self.zeroed.max(written_end);
+            return written;
+        }
+        let group = self.unsynced.split_off(start);
+        self.take_out(written_end);
+        self.unsynced.extend(group);
+        written
     }
 
     /// Makes everything appended durable. After an error only [`restart`](Self::restart) helps.
@@ -159,6 +181,7 @@ impl Writer {
     }
 
     /// Bytes of records that are not known to be durable, held in memory.
+    #[cfg(test)]
     pub(crate) fn unsynced_bytes(&self) -> usize {
         self.unsynced.len()
     }
@@ -175,11 +198,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes what a failed write may have left after the records, for good.
-    fn cut(&mut self) {
-        self.zeroed = self.end;
+    /// Removes what a failed write may have left after the records, for good: zeros again where zeros were.
+    fn take_out(&mut self, written_end: u64) {
+        let held = self.zeroed.min(written_end).saturating_sub(self.end) as usize;
+        let over =
+            || self.file.set_len(self.zeroed).and_then(|()| self.file.write_at(self.end, &vec![0; held]));
+        if held == 0 || over().is_err() {
+            self.zeroed = self.end;
+            self.is_poisoned = self.file.set_len(self.end).is_err();
+        }
         // Without the sync, a power loss could bring back whole records after shorter new ones.
-        self.is_poisoned = self.file.set_len(self.end).is_err() || self.sync_file().is_err();
+        self.is_poisoned |= self.sync_file().is_err();
     }
 
     fn sync_file(&mut self) -> Result<()> {
@@ -199,6 +228,10 @@ impl Writer {
         self.unsynced.clear();
         self.unsynced.shrink_to(IDLE_BUFFER_BYTES_MAX);
     }
+}
+
+fn is_full(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn poisoned(path: &str) -> Error {

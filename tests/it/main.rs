@@ -15,6 +15,8 @@ mod cli_store;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod cli_sync;
 mod concurrent;
+#[cfg(target_os = "linux")]
+mod disks;
 #[cfg(feature = "server")]
 mod doctor;
 mod durable;

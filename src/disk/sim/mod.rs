@@ -22,7 +22,6 @@ mod random;
 mod replay;
 mod tests;
 
-#[allow(unused_imports, reason = "tests of the durable store are their users")]
 pub(crate) use {fault::Fault, loss::Loss, machine::Counters, random::Random, replay::Replay};
 
 use super::{Disk, File, Lock, Map, Mapping, Space};

@@ -14,7 +14,7 @@ type Block = Arc<[AtomicU64]>;
 
 /// The digests of one collection, those that were asked for.
 #[derive(Default)]
-pub(in crate::engine) struct Digests(Mutex<Kept>);
+pub(crate) struct Digests(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
@@ -23,7 +23,7 @@ struct Kept {
 }
 
 /// The digests of one state, with one seed.
-pub(super) struct Reader<'v> {
+pub(crate) struct Reader<'v> {
     view: &'v View,
     seed: u64,
     blocks: Vec<Block>,
@@ -31,12 +31,12 @@ pub(super) struct Reader<'v> {
 
 impl Digests {
     /// A block is gone.
-    pub(in crate::engine) fn forget(&self, block: usize) {
+    pub(crate) fn forget(&self, block: usize) {
         self.0.lock().blocks.get_mut(block).map(Option::take);
     }
 
     /// To read the digests of the rows that `view` shows.
-    pub(super) fn reader<'v>(&self, view: &'v View, seed: u64) -> Reader<'v> {
+    pub(crate) fn reader<'v>(&self, view: &'v View, seed: u64) -> Reader<'v> {
         let vectors = &view.tables.vectors;
         let mut kept = self.0.lock();
         if kept.seed != seed {
@@ -59,7 +59,7 @@ impl Digests {
 
 impl Reader<'_> {
     /// The digest of a row; nothing if it is damaged.
-    pub(super) fn get(&self, slot: Slot) -> Option<u64> {
+    pub(crate) fn get(&self, slot: Slot) -> Option<u64> {
         let place = self.blocks.get(slot.block().index()).and_then(|block| block.get(slot.index()));
         match place.map_or(UNKNOWN, |place| place.load(Ordering::Relaxed)) {
             UNKNOWN => {
@@ -72,13 +72,13 @@ impl Reader<'_> {
     }
 
     /// The same from the row's bytes.
-    pub(super) fn again(&self, slot: Slot) -> Option<u64> {
+    pub(crate) fn again(&self, slot: Slot) -> Option<u64> {
         again(self.view, slot, self.seed)
     }
 }
 
 /// The digest of a row from its bytes.
-pub(super) fn again(view: &View, slot: Slot, seed: u64) -> Option<u64> {
+pub(crate) fn again(view: &View, slot: Slot, seed: u64) -> Option<u64> {
     let body = view.tables.rows.get(slot)?;
     let vector = if view.ready.contains(slot) { Some(view.tables.vectors.get(slot)?) } else { None };
     Some(digest_of(&body, vector, seed))

@@ -6,7 +6,7 @@ use super::{Ticket, Tie};
 use crate::config::Durability;
 use crate::engine::inner::Inner;
 use crate::engine::view::View;
-use crate::engine::write::Token;
+use crate::engine::write::upsert::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Slot;
 use parking_lot::MutexGuard;
@@ -14,28 +14,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Inner {
-    pub(in crate::engine) fn tie(&self) -> &Tie {
+    pub(crate) fn tie(&self) -> &Tie {
         self.line.tie()
     }
 
-    pub(in crate::engine) fn marks(&self) -> MutexGuard<'_, Marks> {
+    pub(crate) fn marks(&self) -> MutexGuard<'_, Marks> {
         self.marks.lock()
     }
 
     /// The published view, and the marks that belong to it.
-    pub(super) fn marked_view(&self) -> (Arc<View>, MutexGuard<'_, Marks>) {
+    pub(crate) fn marked_view(&self) -> (Arc<View>, MutexGuard<'_, Marks>) {
         let marks = self.marks();
         (self.view.load_full(), marks)
     }
 
     /// What stands under an id in `view`, the published one.
-    pub(super) fn here(&self, view: &View, id: &str) -> Here {
+    pub(crate) fn here(&self, view: &View, id: &str) -> Here {
         let slot = self.ids().get(&view.tables.rows, id);
         self.here_at(view, id, slot)
     }
 
     /// The same, `slot` being where the table has the id.
-    pub(super) fn here_at(&self, view: &View, id: &str, slot: Option<Slot>) -> Here {
+    pub(crate) fn here_at(&self, view: &View, id: &str, slot: Option<Slot>) -> Here {
         let Some(slot) = slot else {
             return match self.find_missing(id) {
                 Some((slot, _)) => Here::Lost(slot),
@@ -51,12 +51,12 @@ impl Inner {
     }
 
     /// The digest of a row with the database's seed.
-    pub(super) fn digest_of(&self, view: &View, slot: Slot) -> Option<u64> {
+    pub(crate) fn digest_of(&self, view: &View, slot: Slot) -> Option<u64> {
         self.digests.reader(view, self.tie().seed()).get(slot)
     }
 
     /// The database knows of these.
-    pub(super) fn acknowledge(&self, tickets: &[Ticket]) {
+    pub(crate) fn acknowledge(&self, tickets: &[Ticket]) {
         if tickets.is_empty() {
             return;
         }
@@ -66,7 +66,7 @@ impl Inner {
     }
 
     /// Waits until the database knows of the commit of `token`, where the options say so; then true.
-    pub(in crate::engine) fn await_mirror(&self, token: Token) -> Result<bool> {
+    pub(crate) fn await_mirror(&self, token: Token) -> Result<bool> {
         if self.options.durability != Durability::Mirrored {
             return Ok(false);
         }

@@ -4,8 +4,8 @@
 use super::stage::{Here, Tapped};
 use super::{Applied, TapCollection, Ticket, Verdict};
 use crate::config::Metric;
-use crate::engine::draft::{Change, Order};
-use crate::engine::write::Done;
+use crate::engine::write::draft::{Change, Order};
+use crate::engine::write::upsert::Done;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ChunkId, Slot, Ver};
 use crate::record::{Edition, Head, Row, RowRef, Stamp, admit};

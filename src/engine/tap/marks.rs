@@ -17,16 +17,16 @@ use std::collections::{BTreeMap, BTreeSet};
 const BEFORE: Seq = Seq(0);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Grave {
-    pub(in crate::engine) ver: Ver,
-    pub(in crate::engine) node: u64,
+pub(crate) struct Grave {
+    pub(crate) ver: Ver,
+    pub(crate) node: u64,
     /// Dirty since this commit, or clean since about this one.
     since: Seq,
-    pub(in crate::engine) is_dirty: bool,
+    pub(crate) is_dirty: bool,
 }
 
 #[derive(Default)]
-pub(in crate::engine) struct Marks {
+pub(crate) struct Marks {
     /// Rows that were dirty before this opening.
     old: SlotBits,
     /// Rows that became so since, and the commits that made them.
@@ -43,7 +43,7 @@ pub(in crate::engine) struct Marks {
 
 impl Marks {
     /// As files and log left them after the commit `base`.
-    pub(in crate::engine) fn restored(marked: Marked, base: Seq) -> Self {
+    pub(crate) fn restored(marked: Marked, base: Seq) -> Self {
         let mut marks = Self { old: marked.dirty, base, ..Self::default() };
         for (id, record::Grave { ver, node, is_dirty }) in marked.graves {
             let since = if is_dirty { BEFORE } else { base };
@@ -54,25 +54,25 @@ impl Marks {
     }
 
     /// From now on marks are kept, and all these rows are dirty.
-    pub(super) fn attach(&mut self, live: SlotBits, base: Seq) {
+    pub(crate) fn attach(&mut self, live: SlotBits, base: Seq) {
         *self = Self { old: live, base, changes: self.changes + 1, saved: self.saved, ..Self::default() };
     }
 
     /// Since when a row is dirty.
-    pub(in crate::engine) fn since(&self, slot: Slot) -> Option<Seq> {
+    pub(crate) fn since(&self, slot: Slot) -> Option<Seq> {
         self.new.get(&slot).copied().or_else(|| self.old.contains(slot).then_some(BEFORE))
     }
 
-    pub(super) fn is_dirty(&self, slot: Slot) -> bool {
+    pub(crate) fn is_dirty(&self, slot: Slot) -> bool {
         self.since(slot).is_some()
     }
 
-    pub(in crate::engine) fn grave(&self, id: &str) -> Option<&Grave> {
+    pub(crate) fn grave(&self, id: &str) -> Option<&Grave> {
         self.graves.get(id)
     }
 
     /// A row is dirty since a commit, if it is not since an earlier one.
-    pub(in crate::engine) fn soil(&mut self, slot: Slot, since: Seq) {
+    pub(crate) fn soil(&mut self, slot: Slot, since: Seq) {
         if self.is_dirty(slot) {
             return;
         }
@@ -86,7 +86,7 @@ impl Marks {
     }
 
     /// These rows are gone, or clean.
-    pub(in crate::engine) fn clean_rows(&mut self, slots: &[Slot]) {
+    pub(crate) fn clean_rows(&mut self, slots: &[Slot]) {
         let old: Vec<Slot> = slots.iter().copied().filter(|slot| self.old.contains(*slot)).collect();
         if !old.is_empty() {
             self.changes += 1;
@@ -101,7 +101,7 @@ impl Marks {
     }
 
     /// A deletion of the commit `seq`.
-    pub(in crate::engine) fn bury(&mut self, id: ChunkId, grave: record::Grave, seq: Seq) {
+    pub(crate) fn bury(&mut self, id: ChunkId, grave: record::Grave, seq: Seq) {
         let record::Grave { ver, node, is_dirty } = grave;
         self.put_grave(id, Grave { ver, node, since: seq, is_dirty });
     }
@@ -116,7 +116,7 @@ impl Marks {
     }
 
     /// A row came to the id.
-    pub(in crate::engine) fn exhume(&mut self, id: &ChunkId) {
+    pub(crate) fn exhume(&mut self, id: &ChunkId) {
         if let Some(grave) = self.graves.remove(id) {
             self.dirty_graves.remove(&(grave.since, id.clone()));
             self.changes += 1;
@@ -124,7 +124,7 @@ impl Marks {
     }
 
     /// The database knows of these. What is gone, or of another version, stays as it is.
-    pub(super) fn acknowledge(&mut self, tickets: &[Ticket], now: Seq) {
+    pub(crate) fn acknowledge(&mut self, tickets: &[Ticket], now: Seq) {
         let rows: Vec<Slot> = tickets
             .iter()
             .filter_map(|ticket| match ticket {
@@ -144,14 +144,14 @@ impl Marks {
     }
 
     /// Forgets graves that became clean before `before`.
-    pub(super) fn forget(&mut self, before: Seq) {
+    pub(crate) fn forget(&mut self, before: Seq) {
         let graves = self.graves.len();
         self.graves.retain(|_, grave| grave.is_dirty || grave.since >= before);
         self.changes += (graves - self.graves.len()) as u64;
     }
 
     /// The first commit of which something is dirty, as far as is known.
-    pub(super) fn first_dirty(&self) -> Option<Seq> {
+    pub(crate) fn first_dirty(&self) -> Option<Seq> {
         let old = (self.old.len() > 0).then_some(BEFORE);
         let row = self.by_seq.first().map(|(seq, _)| *seq);
         let grave = self.dirty_graves.first().map(|(seq, _)| *seq);
@@ -159,7 +159,7 @@ impl Marks {
     }
 
     /// Whether something that this commit wrote is dirty still, or may be.
-    pub(super) fn holds(&self, seq: Seq) -> bool {
+    pub(crate) fn holds(&self, seq: Seq) -> bool {
         let row = self.by_seq.range((seq, Slot(0))..).next().is_some_and(|(of, _)| *of == seq);
         let from = (seq, ChunkId::from(""));
         let grave = self.dirty_graves.range(from..).next().is_some_and(|(of, _)| *of == seq);
@@ -167,31 +167,31 @@ impl Marks {
     }
 
     /// Dirty rows, the oldest first; of those of before the opening, those of lower slots.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
         self.old.iter().map(|slot| (BEFORE, slot)).chain(self.by_seq.iter().copied())
     }
 
-    pub(in crate::engine) fn rows_len(&self) -> usize {
+    pub(crate) fn rows_len(&self) -> usize {
         self.old.len() + self.new.len()
     }
 
     /// Dirty graves, the oldest first.
-    pub(super) fn dirty_graves(&self) -> impl Iterator<Item = (Seq, &ChunkId, &Grave)> + '_ {
+    pub(crate) fn dirty_graves(&self) -> impl Iterator<Item = (Seq, &ChunkId, &Grave)> + '_ {
         self.dirty_graves.iter().filter_map(|(seq, id)| Some((*seq, id, self.graves.get(id)?)))
     }
 
-    pub(in crate::engine) fn dirty_graves_len(&self) -> usize {
+    pub(crate) fn dirty_graves_len(&self) -> usize {
         self.dirty_graves.len()
     }
 
     /// Dirty rows as a set.
-    pub(super) fn dirty(&self) -> SlotBits {
+    pub(crate) fn dirty(&self) -> SlotBits {
         let new: Vec<Slot> = self.new.keys().copied().collect();
         self.old.with(&new, &[])
     }
 
     /// What the file of sets holds of it, and which state that is.
-    pub(in crate::engine) fn image(&self) -> (Marked, u64) {
+    pub(crate) fn image(&self) -> (Marked, u64) {
         let grave = |(id, grave): (&ChunkId, &Grave)| {
             let Grave { ver, node, is_dirty, .. } = *grave;
             (id.clone(), record::Grave { ver, node, is_dirty })
@@ -200,18 +200,18 @@ impl Marks {
     }
 
     /// Whether the file of sets says something else.
-    pub(in crate::engine) fn is_unsaved(&self) -> bool {
+    pub(crate) fn is_unsaved(&self) -> bool {
         self.changes != self.saved
     }
 
     /// A file of sets holds the state `changes`.
-    pub(in crate::engine) fn saved(&mut self, changes: u64) {
+    pub(crate) fn saved(&mut self, changes: u64) {
         self.saved = changes;
     }
 }
 
 /// What a commit does to the marks.
-pub(in crate::engine) enum Step {
+pub(crate) enum Step {
     Soil(Slot, Seq),
     /// These rows are gone.
     Clean(Vec<Slot>),
@@ -219,7 +219,7 @@ pub(in crate::engine) enum Step {
 }
 
 impl Step {
-    pub(in crate::engine) fn take(self, marks: &mut Marks) {
+    pub(crate) fn take(self, marks: &mut Marks) {
         match self {
             Self::Soil(slot, since) => marks.soil(slot, since),
             Self::Clean(slots) => marks.clean_rows(&slots),

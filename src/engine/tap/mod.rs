@@ -23,17 +23,17 @@ mod stage;
 mod tests;
 mod tie;
 
-pub(super) use digests::Digests;
+pub(crate) use digests::Digests;
 #[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use ledger::Ledger;
-pub(super) use marks::{Marks, Step};
-pub(super) use stage::Tapped;
-pub(super) use tie::Tie;
+pub(crate) use marks::{Marks, Step};
+pub(crate) use stage::Tapped;
+pub(crate) use tie::Tie;
 
+use super::damage::repair::{LostRow, Refetch};
 use super::inner::Inner;
-use super::repair::{LostRow, Refetch};
 use super::store::{Shared, Store};
-use super::write::Token;
+use super::write::upsert::Token;
 use crate::config::Schema;
 use crate::error::Result;
 use crate::ids::{ChunkId, Seq, Slot, Ver};

@@ -8,13 +8,13 @@
 
 use super::Ticket;
 use super::marks::Grave as Standing;
-use crate::engine::draft::{Clock, Draft, NewRow, Staged};
+use crate::engine::write::draft::{Clock, Draft, NewRow, Staged};
 use crate::ids::{ChunkId, Seq, Slot, Ver};
 use crate::record::{Edition, Grave, Head, Stamp};
 use std::cmp::Ordering;
 
 /// What the mirror asks for.
-pub(in crate::engine) enum Tapped {
+pub(crate) enum Tapped {
     /// Versions from the database, no id twice. With `force` they replace newer ones too.
     Apply { editions: Vec<Edition>, force: bool },
     /// What is dirty again.
@@ -26,7 +26,7 @@ pub(in crate::engine) enum Tapped {
 }
 
 /// What stands under an id.
-pub(super) enum Here {
+pub(crate) enum Here {
     Nothing,
     /// A row that is damaged: whatever comes is better.
     Lost(Slot),
@@ -41,7 +41,7 @@ pub(super) enum Here {
 
 impl Tapped {
     /// Bytes that it adds to a group, about.
-    pub(in crate::engine) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Apply { editions, .. } => {
                 editions.iter().filter_map(|e| Some(e.row.as_ref()?.bytes())).sum()
@@ -51,7 +51,7 @@ impl Tapped {
     }
 
     /// Whether it takes room on the disk.
-    pub(in crate::engine) fn brings_rows(&self) -> bool {
+    pub(crate) fn brings_rows(&self) -> bool {
         match self {
             Self::Apply { editions, .. } => editions.iter().any(|edition| edition.row.is_some()),
             Self::Renew(_) => true,
@@ -78,7 +78,7 @@ impl Here {
     }
 
     /// How it stands to a version; `digest` is asked for where nothing else decides.
-    pub(super) fn cmp(&self, stamp: &Stamp, digest: impl FnOnce(Slot) -> Option<u64>) -> Ordering {
+    pub(crate) fn cmp(&self, stamp: &Stamp, digest: impl FnOnce(Slot) -> Option<u64>) -> Ordering {
         let (ver, node) = match self {
             Self::Nothing | Self::Lost(_) => return Ordering::Less,
             Self::Row { ver, node, .. } => (*ver, *node),
@@ -92,7 +92,7 @@ impl Here {
     }
 
     /// What to acknowledge, if the database has it too.
-    pub(super) fn ticket(&self, id: &ChunkId) -> Option<Ticket> {
+    pub(crate) fn ticket(&self, id: &ChunkId) -> Option<Ticket> {
         match self {
             Self::Row { slot, .. } => Some(Ticket::Row(*slot)),
             Self::Grave(grave) => Some(Ticket::Grave(id.clone(), grave.ver)),
@@ -102,7 +102,7 @@ impl Here {
 }
 
 impl Draft {
-    pub(in crate::engine) fn stage_tapped(&mut self, tapped: Tapped, clock: &mut Clock, staged: &mut Staged) {
+    pub(crate) fn stage_tapped(&mut self, tapped: Tapped, clock: &mut Clock, staged: &mut Staged) {
         clock.catch_up();
         match tapped {
             Tapped::Apply { editions, force } => {

@@ -13,10 +13,10 @@ mod model;
 const SEED: u64 = 77;
 const OTHER: u64 = 1 << 40;
 
-pub(super) struct Side {
-    pub(super) store: Store,
-    pub(super) tap: Tap,
-    pub(super) docs: TapCollection,
+pub(crate) struct Side {
+    pub(crate) store: Store,
+    pub(crate) tap: Tap,
+    pub(crate) docs: TapCollection,
 }
 
 fn schema() -> Schema {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-pub(super) type Waker = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type Waker = Arc<dyn Fn() + Send + Sync>;
 
-pub(in crate::engine) struct Tie {
+pub(crate) struct Tie {
     /// Who this store is in the database.
     node: u64,
     /// Whose the old rows are that say they are this store's.
@@ -33,7 +33,7 @@ pub(in crate::engine) struct Tie {
 
 impl Tie {
     /// `bond` if the store is attached already.
-    pub(in crate::engine) fn new(node: u64, origins: Vec<Origin>, bond: Option<Bond>) -> Self {
+    pub(crate) fn new(node: u64, origins: Vec<Origin>, bond: Option<Bond>) -> Self {
         Self {
             node,
             origins,
@@ -47,12 +47,12 @@ impl Tie {
         }
     }
 
-    pub(in crate::engine) fn node(&self) -> u64 {
+    pub(crate) fn node(&self) -> u64 {
         self.node
     }
 
     /// Who wrote a row that says `node`.
-    pub(in crate::engine) fn node_of(&self, ver: Ver, node: u64) -> u64 {
+    pub(crate) fn node_of(&self, ver: Ver, node: u64) -> u64 {
         if node != 0 {
             return node;
         }
@@ -60,23 +60,23 @@ impl Tie {
         self.origins.iter().find(|origin| origin.ver >= ver).map_or(self.node, |origin| origin.node)
     }
 
-    pub(in crate::engine) fn is_attached(&self) -> bool {
+    pub(crate) fn is_attached(&self) -> bool {
         self.is_attached.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_attached(&self) {
+    pub(crate) fn set_attached(&self) {
         self.is_attached.store(true, Ordering::Release);
     }
 
-    pub(super) fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         self.seed.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_seed(&self, seed: u64) {
+    pub(crate) fn set_seed(&self, seed: u64) {
         self.seed.store(seed, Ordering::Release);
     }
 
-    pub(super) fn ensure_open(&self) -> Result<()> {
+    pub(crate) fn ensure_open(&self) -> Result<()> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store was closed; open it again"));
         }
@@ -84,7 +84,7 @@ impl Tie {
     }
 
     /// Writes `MIRROR`, where there is a disk.
-    pub(super) fn remember(&self, disk: Option<&dyn Disk>, state: Option<&[u8]>) -> Result<()> {
+    pub(crate) fn remember(&self, disk: Option<&dyn Disk>, state: Option<&[u8]>) -> Result<()> {
         let len = state.map_or(0, <[u8]>::len);
         if len > MIRROR_STATE_BYTES_MAX {
             return Err(Error::invalid(format!(
@@ -99,16 +99,16 @@ impl Tie {
         Ok(())
     }
 
-    pub(super) fn remembered(&self) -> Option<Vec<u8>> {
+    pub(crate) fn remembered(&self) -> Option<Vec<u8>> {
         self.bond.lock().state.clone()
     }
 
-    pub(super) fn set_waker(&self, waker: Waker) {
+    pub(crate) fn set_waker(&self, waker: Waker) {
         *self.waker.lock() = Some(waker);
     }
 
     /// There is a new state.
-    pub(in crate::engine) fn committed(&self) {
+    pub(crate) fn committed(&self) {
         if self.is_attached() {
             // What was dirty may have been replaced.
             self.notify();
@@ -125,7 +125,7 @@ impl Tie {
     }
 
     /// Ends it: who waits is told, and `MIRROR` stays as it is.
-    pub(in crate::engine) fn close(&self) {
+    pub(crate) fn close(&self) {
         {
             let _written = self.bond.lock();
             self.is_closed.store(true, Ordering::Release);
@@ -135,13 +135,13 @@ impl Tie {
     }
 
     /// Something became clean, or went.
-    pub(in crate::engine) fn notify(&self) {
+    pub(crate) fn notify(&self) {
         *self.cleaned.lock() += 1;
         self.changed.notify_all();
     }
 
     /// Waits until `is_clean`; false if `until` came first.
-    pub(super) fn wait(&self, until: Instant, is_clean: &dyn Fn() -> bool) -> Result<bool> {
+    pub(crate) fn wait(&self, until: Instant, is_clean: &dyn Fn() -> bool) -> Result<bool> {
         loop {
             let seen = *self.cleaned.lock();
             // Asked without the lock: it looks at marks, and whoever changes them comes by here after.

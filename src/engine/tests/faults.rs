@@ -8,7 +8,7 @@ use super::model::{Op, Point, Start, State, World, options};
 use crate::config::{Durability, Options};
 use crate::disk::sim::{Fault, Loss, SimDisk};
 use crate::engine::Store;
-use crate::engine::checkpoint::Scope;
+use crate::engine::files::checkpoint::Scope;
 use crate::error::{ErrorKind, Result};
 use crate::record::Chunk;
 use std::sync::Arc;

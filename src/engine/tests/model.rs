@@ -3,7 +3,7 @@
 
 use crate::config::{Durability, Metric, Options, Schema, Tiny};
 use crate::disk::sim::{Random, SimDisk};
-use crate::engine::checkpoint::Scope;
+use crate::engine::files::checkpoint::Scope;
 use crate::engine::{Store, Token};
 use crate::error::Result;
 use crate::filter::Filter;

@@ -52,7 +52,11 @@ pub(crate) async fn fingerprints_are_those_of_the_model<R: Rig>(rig: &R) {
 pub(crate) async fn splits_are_even_and_cover_everything<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     let mut reading = site.read().await;
-    assert_eq!(reading.split(DOCS, 16).await.unwrap(), [IdRange::default()], "nothing is one range of nothing");
+    assert_eq!(
+        reading.split(DOCS, 16).await.unwrap(),
+        [IdRange::default()],
+        "nothing is one range of nothing"
+    );
     reading.finish().await.unwrap();
     let model = library(&site).await;
     let rows = model.live().count() as u64;
@@ -73,9 +77,11 @@ pub(crate) async fn heads_come_by_id_and_end_at_the_limit<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     let model = library(&site).await;
     let mut reading = site.read().await;
-    for (range, limit) in
-        [(IdRange::default(), 10_000), (range(Some("k0100"), Some("k0200")), 10_000), (range(Some("k0100"), None), 7)]
-    {
+    for (range, limit) in [
+        (IdRange::default(), 10_000),
+        (range(Some("k0100"), Some("k0200")), 10_000),
+        (range(Some("k0100"), None), 7),
+    ] {
         let wanted: Vec<_> =
             model.live().filter(|e| is_inside(&range, &e.id)).take(limit).map(Edition::head).collect();
         assert_eq!(reading.heads(DOCS, &range, limit).await.unwrap(), wanted);
@@ -89,7 +95,8 @@ pub(crate) async fn scans_bring_the_rows_of_a_range<R: Rig>(rig: &R) {
     let model = library(&site).await;
     let mut reading = site.read().await;
     let cuts: Vec<String> = hostile_ids();
-    let mut ranges = vec![IdRange::default(), range(Some("k0100"), Some("k0200")), range(Some("b"), Some("a"))];
+    let mut ranges =
+        vec![IdRange::default(), range(Some("k0100"), Some("k0200")), range(Some("b"), Some("a"))];
     ranges.extend(cuts.windows(2).map(|w| range(Some(&w[0]), Some(&w[1]))));
     for range in ranges {
         let mut found = Vec::new();

@@ -83,10 +83,14 @@ async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (
     let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
     let (mut of_a, mut of_b) = (None, None);
     std::future::poll_fn(|context| {
-        if of_a.is_none() && let Poll::Ready(done) = a.as_mut().poll(context) {
+        if of_a.is_none()
+            && let Poll::Ready(done) = a.as_mut().poll(context)
+        {
             of_a = Some(done);
         }
-        if of_b.is_none() && let Poll::Ready(done) = b.as_mut().poll(context) {
+        if of_b.is_none()
+            && let Poll::Ready(done) = b.as_mut().poll(context)
+        {
             of_b = Some(done);
         }
         match (of_a.take(), of_b.take()) {
@@ -226,7 +230,8 @@ impl Model {
 }
 
 fn is_inside(range: &IdRange, id: &str) -> bool {
-    range.from.as_deref().is_none_or(|from| id >= from) && range.until.as_deref().is_none_or(|until| id < until)
+    range.from.as_deref().is_none_or(|from| id >= from)
+        && range.until.as_deref().is_none_or(|until| id < until)
 }
 
 fn range(from: Option<&str>, until: Option<&str>) -> IdRange {
@@ -248,13 +253,61 @@ impl Dice {
 /// Ids that break what is careless: quoting, lengths, orders that are not those of bytes.
 fn hostile_ids() -> Vec<String> {
     let short = [
-        "a", "B", "b", "A", "aa", "a b", "a'b", "a\"b", "a''; DROP TABLE chunk; --", "$1", "$$", "%s", "\\", "\\x00", "a\\'b",
-        "{\"a\"}", "NULL", "\n", "\t", "\r\n", "\u{1}", "\u{7f}", " ", "  ", "-", "_", "~", "0", "00", "10", "9", "\u{e9}",
-        "e\u{301}", "\u{df}", "ss", "\u{130}", "i", "\u{fffd}", "\u{ffff}", "\u{10000}", "\u{10ffff}", "\u{1f600}", "\u{202e}x",
-        "\u{feff}", "a\u{0}b",
+        "a",
+        "B",
+        "b",
+        "A",
+        "aa",
+        "a b",
+        "a'b",
+        "a\"b",
+        "a''; DROP TABLE chunk; --",
+        "$1",
+        "$$",
+        "%s",
+        "\\",
+        "\\x00",
+        "a\\'b",
+        "{\"a\"}",
+        "NULL",
+        "\n",
+        "\t",
+        "\r\n",
+        "\u{1}",
+        "\u{7f}",
+        " ",
+        "  ",
+        "-",
+        "_",
+        "~",
+        "0",
+        "00",
+        "10",
+        "9",
+        "\u{e9}",
+        "e\u{301}",
+        "\u{df}",
+        "ss",
+        "\u{130}",
+        "i",
+        "\u{fffd}",
+        "\u{ffff}",
+        "\u{10000}",
+        "\u{10ffff}",
+        "\u{1f600}",
+        "\u{202e}x",
+        "\u{feff}",
+        "a\u{0}b",
     ];
-    let mut ids: Vec<String> = short.iter().filter(|id| !id.contains('\0')).map(|id| (*id).to_owned()).collect();
-    ids.extend(["x".repeat(512), "\u{10ffff}".repeat(128), "'".repeat(512), "\\".repeat(511), "\u{e9}".repeat(256)]);
+    let mut ids: Vec<String> =
+        short.iter().filter(|id| !id.contains('\0')).map(|id| (*id).to_owned()).collect();
+    ids.extend([
+        "x".repeat(512),
+        "\u{10ffff}".repeat(128),
+        "'".repeat(512),
+        "\\".repeat(511),
+        "\u{e9}".repeat(256),
+    ]);
     ids.sort();
     ids
 }

@@ -49,7 +49,9 @@ pub(crate) async fn many_rows_are_guarded_like_few<R: Rig>(rig: &R) {
             let id = format!("{n:05}");
             batch.push(match dice.below(8) {
                 0 => deletion(&id, ver),
-                1 => site.edition(ver, Chunk::new(id).vector([ver as f32, 1.0]).meta("n", n).document("d", n)),
+                1 => {
+                    site.edition(ver, Chunk::new(id).vector([ver as f32, 1.0]).meta("n", n).document("d", n))
+                }
                 _ => site.text(&id, ver, &format!("text {round}")),
             });
         }
@@ -64,7 +66,8 @@ pub(crate) async fn many_rows_are_guarded_like_few<R: Rig>(rig: &R) {
 pub(crate) async fn a_batch_is_stored_whole_or_not_at_all<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     for rows in [3, 1_100] {
-        let mut batch: Vec<Edition> = (0..rows).map(|n| site.text(&format!("{rows} {n:05}"), 1, "x")).collect();
+        let mut batch: Vec<Edition> =
+            (0..rows).map(|n| site.text(&format!("{rows} {n:05}"), 1, "x")).collect();
         // No door lets it in, no database takes it.
         let payload = batch[rows / 2].row.as_mut().and_then(|row| row.payload.as_mut()).unwrap();
         payload.text = Some("a\0b".into());
@@ -107,7 +110,8 @@ pub(crate) async fn rows_pushed_at_once_by_two_end_equal<R: Rig>(rig: &R) {
         (0..200).map(|n| by(node, &site.text(&format!("{n:04}"), ver(n), &format!("of {node}")))).collect()
     };
     let (ours, theirs) = (batch(5, |n| n % 3), batch(6, |n| n % 2));
-    let (a, b) = (site.remote().push(DOCS, &ours, site.mark()), site.remote().push(DOCS, &theirs, site.mark()));
+    let (a, b) =
+        (site.remote().push(DOCS, &ours, site.mark()), site.remote().push(DOCS, &theirs, site.mark()));
     let (a, b) = both(a, b).await;
     assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
     let mut model = Model::default();

@@ -23,13 +23,17 @@ pub(crate) async fn an_edit_by_hand_is_newer_and_has_no_digest<R: Rig>(rig: &R) 
         assert!(head.digest.is_none() && head.node != NODE.0 && head.node != 0, "{head:?}");
         let print = {
             let mut reading = site.read().await;
-            let print = reading.fingerprints(DOCS, &[range(Some(&id), Some(&format!("{id}!")))], &[]).await.unwrap();
+            let print =
+                reading.fingerprints(DOCS, &[range(Some(&id), Some(&format!("{id}!")))], &[]).await.unwrap();
             reading.finish().await.unwrap();
             print[0]
         };
         assert_eq!(print, Fingerprint { rows: 1, xor: head.ver.0 as u64, sum: 0 }, "it counts with digest 0");
         let row = site.row(&id).await.unwrap();
-        assert_eq!(row.row.as_ref().and_then(|r| r.payload.as_ref()).and_then(|p| p.text.as_deref()), Some("theirs"));
+        assert_eq!(
+            row.row.as_ref().and_then(|r| r.payload.as_ref()).and_then(|p| p.text.as_deref()),
+            Some("theirs")
+        );
         // Reading it makes the digest that was missing.
         assert_eq!(Some(row.stamp.digest), row.row.as_ref().map(|row| record::digest(row, site.seed)));
     }

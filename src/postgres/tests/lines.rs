@@ -43,7 +43,8 @@ async fn named() -> Site {
     let mut site = site().await;
     let mark = if Server::url().contains('?') { '&' } else { '?' };
     let url = format!("{}{mark}application_name={}", Server::url(), site.schema);
-    site.postgres = Postgres::new(Settings { url, schema: site.schema.clone(), ..Settings::default() }).unwrap();
+    site.postgres =
+        Postgres::new(Settings { url, schema: site.schema.clone(), ..Settings::default() }).unwrap();
     site
 }
 
@@ -113,7 +114,8 @@ fn nobody_listens_is_transient_and_says_where() {
     block_on(async {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = format!("postgres://u:secret@{free}/db?sslmode=disable");
-        let fault = Postgres::new(Settings { url, ..Settings::default() }).unwrap().look(NODE).await.unwrap_err();
+        let fault =
+            Postgres::new(Settings { url, ..Settings::default() }).unwrap().look(NODE).await.unwrap_err();
         assert_eq!(fault.class, FaultClass::Transient, "{fault:?}");
         assert!(fault.message.contains(&free.to_string()) && !fault.message.contains("secret"), "{fault:?}");
     });

@@ -1,6 +1,8 @@
 //! The database side against a server: the suite of every remote, and what only Postgres has.
 
+mod feed;
 mod lines;
+mod measure;
 mod people;
 mod pure;
 mod server;

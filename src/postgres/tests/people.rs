@@ -30,10 +30,13 @@ async fn said(person: &mut PgConnection, statement: &str) -> String {
 fn the_view_reads_and_writes_live_rows() {
     block_on(async {
         let (_site, mut person) = cosine().await;
-        let row = sqlx::query("INSERT INTO chunks (collection, id, text) VALUES ('docs', 'a', 'h\u{e9}llo') RETURNING *");
+        let row = sqlx::query(
+            "INSERT INTO chunks (collection, id, text) VALUES ('docs', 'a', 'h\u{e9}llo') RETURNING *",
+        );
         let row = row.fetch_one(&mut person).await.unwrap();
         assert_eq!((row.get::<i32, _>("text_length"), row.get::<i32, _>("chunk_index")), (5, 0));
-        let update = sqlx::query("UPDATE chunks SET embedding = '[1,2]' WHERE id = 'a'").execute(&mut person).await;
+        let update =
+            sqlx::query("UPDATE chunks SET embedding = '[1,2]' WHERE id = 'a'").execute(&mut person).await;
         assert_eq!(update.unwrap().rows_affected(), 1);
         let delete = sqlx::query("DELETE FROM chunks WHERE id = 'a'");
         assert_eq!(delete.execute(&mut person).await.unwrap().rows_affected(), 1);
@@ -54,12 +57,21 @@ fn what_would_be_wrong_everywhere_is_refused_with_the_reason() {
         let (_site, mut person) = cosine().await;
         run(&mut person, "INSERT INTO chunks (collection, id, text) VALUES ('docs', 'a', 'x')").await;
         for (statement, reason) in [
-            ("INSERT INTO chunks (collection, id, embedding) VALUES ('docs', 'b', '[1,2,3]')", "has 3 dimensions"),
+            (
+                "INSERT INTO chunks (collection, id, embedding) VALUES ('docs', 'b', '[1,2,3]')",
+                "has 3 dimensions",
+            ),
             ("INSERT INTO chunks (collection, id, embedding) VALUES ('docs', 'b', '[0,0]')", "all zeros"),
             ("INSERT INTO chunks (collection, id) VALUES ('docs', 'b')", "chunk_says_something"),
-            ("INSERT INTO chunks (collection, id, text) VALUES ('typo', 'b', 'x')", "collection typo is not known"),
+            (
+                "INSERT INTO chunks (collection, id, text) VALUES ('typo', 'b', 'x')",
+                "collection typo is not known",
+            ),
             ("INSERT INTO chunks (collection, id, text) VALUES ('docs', '', 'x')", "chunk_id_check"),
-            ("INSERT INTO chunks (collection, id, text, metadata) VALUES ('docs', 'b', 'x', '[1]')", "chunk_metadata_check"),
+            (
+                "INSERT INTO chunks (collection, id, text, metadata) VALUES ('docs', 'b', 'x', '[1]')",
+                "chunk_metadata_check",
+            ),
             ("UPDATE chunks SET id = 'c'", "cannot change"),
             ("UPDATE chunks SET text = NULL", "chunk_says_something"),
         ] {
@@ -111,10 +123,18 @@ fn a_row_that_cannot_come_in_is_set_aside_and_delays_no_other() {
 fn an_upsert_by_hand_on_the_table_is_stamped_too() {
     block_on(async {
         let (_site, mut person) = cosine().await;
-        run(&mut person, "INSERT INTO chunk (collection, id, ver, node, digest, text) VALUES ('docs', 'a', 1, 9, 7, 'x')").await;
+        run(
+            &mut person,
+            "INSERT INTO chunk (collection, id, ver, node, digest, text) VALUES ('docs', 'a', 1, 9, 7, 'x')",
+        )
+        .await;
         let row = sqlx::query("SELECT ver, node, digest, change_xid = pg_current_xact_id() FROM chunk");
         let row = row.fetch_one(&mut person).await.unwrap();
-        assert!(row.get::<i64, _>(0) > 1 << 50 && row.get::<i64, _>(1) == 1 && row.get::<Option<i64>, _>(2).is_none());
+        assert!(
+            row.get::<i64, _>(0) > 1 << 50
+                && row.get::<i64, _>(1) == 1
+                && row.get::<Option<i64>, _>(2).is_none()
+        );
         let gone = sqlx::query("DELETE FROM chunk RETURNING id").fetch_all(&mut person).await.unwrap();
         assert!(gone.is_empty(), "no row is removed");
         let deleted = sqlx::query_scalar::<_, bool>("SELECT deleted FROM chunk").fetch_one(&mut person).await;

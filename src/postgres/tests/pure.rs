@@ -14,8 +14,8 @@ fn every_sqlstate_has_its_class() {
         (
             Transient,
             &[
-                "08000", "08001", "08003", "08004", "08006", "08P01", "57P01", "57P02", "57P03", "57P05", "40001", "40P01",
-                "40003", "55P03", "55006", "57014", "25P03",
+                "08000", "08001", "08003", "08004", "08006", "08P01", "57P01", "57P02", "57P03", "57P05",
+                "40001", "40P01", "40003", "55P03", "55006", "57014", "25P03", "25P04",
             ],
         ),
         (Demoted, &["25006"]),
@@ -79,7 +79,8 @@ fn urls_lead_somewhere() {
 #[test]
 fn a_schema_name_that_needs_quoting_is_refused() {
     for schema in ["", "a b", "a\"; DROP", "Upper", "1a", "pg_mine", "caf\u{e9}", &"x".repeat(64)] {
-        let settings = Settings { url: "postgres://h/db".into(), schema: schema.into(), ..Settings::default() };
+        let settings =
+            Settings { url: "postgres://h/db".into(), schema: schema.into(), ..Settings::default() };
         assert!(Postgres::new(settings).is_err(), "{schema:?}");
     }
 }

@@ -33,15 +33,20 @@ impl Server {
         }
         // Cargo puts tests into the folder `deps` beside the programs.
         let this = std::env::current_exe().unwrap();
-        let program = this.ancestors().nth(2).unwrap().join(format!("nearfield{}", std::env::consts::EXE_SUFFIX));
+        let program =
+            this.ancestors().nth(2).unwrap().join(format!("nearfield{}", std::env::consts::EXE_SUFFIX));
         let mut command = Command::new(&program);
         command.args(["postgres", "run", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| {
-            panic!("{} does not run ({e}): `cargo build` makes it, DATABASE_URL replaces it", program.display())
+            panic!(
+                "{} does not run ({e}): `cargo build` makes it, DATABASE_URL replaces it",
+                program.display()
+            )
         });
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let report: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no report: {e}"));
+        let report: Value =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no report: {e}"));
         Self { url: report["url"].as_str().unwrap().to_owned(), _child: Some(child) }
     }
 }
@@ -84,7 +89,9 @@ impl Site {
     }
 
     async fn write(&self, person: &mut PgConnection, collection: &str, id: &str, text: Option<&str>) {
-        let update = sqlx::query("UPDATE chunks SET text = $3 WHERE collection = $1 AND id = $2").bind(collection).bind(id);
+        let update = sqlx::query("UPDATE chunks SET text = $3 WHERE collection = $1 AND id = $2")
+            .bind(collection)
+            .bind(id);
         let insert = "INSERT INTO chunks (collection, id, text) VALUES ($1, $2, $3)";
         let delete = "DELETE FROM chunks WHERE collection = $1 AND id = $2";
         let Some(text) = text else {

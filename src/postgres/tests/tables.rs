@@ -15,7 +15,8 @@ fn check_only() -> Settings {
 
 /// Another mirror in the same schema.
 fn beside(site: &Site, url: &str, migrate: Migrate) -> Postgres {
-    let settings = Settings { url: url.to_owned(), schema: site.schema.clone(), migrate, ..Settings::default() };
+    let settings =
+        Settings { url: url.to_owned(), schema: site.schema.clone(), migrate, ..Settings::default() };
     Postgres::new(settings).unwrap()
 }
 
@@ -42,7 +43,11 @@ fn tables_are_made_once_by_many_at_the_same_time() {
         for thread in threads {
             assert_eq!(thread.join().unwrap().unwrap().identity, first.identity);
         }
-        assert!(first.is_supervised && first.server.starts_with("PostgreSQL ") && first.server.contains("pgvector 0."));
+        assert!(
+            first.is_supervised
+                && first.server.starts_with("PostgreSQL ")
+                && first.server.contains("pgvector 0.")
+        );
         assert!(!first.identity.system.is_empty() && first.identity.timeline > 0, "{first:?}");
     });
 }
@@ -67,8 +72,14 @@ fn a_table_of_another_shape_is_named_with_its_column() {
     block_on(async {
         for (change, said) in [
             ("ALTER TABLE chunk DROP COLUMN tenant", "no column tenant"),
-            ("ALTER TABLE chunk ALTER chunk_index TYPE bigint", "chunk_index is bigint; it must be integer"),
-            ("DROP VIEW chunks; ALTER TABLE chunk ALTER id TYPE text COLLATE \"default\"", "ordered by the collation default"),
+            (
+                "DROP VIEW chunks; ALTER TABLE chunk ALTER chunk_index TYPE bigint",
+                "chunk_index is bigint; it must be integer",
+            ),
+            (
+                "DROP VIEW chunks; ALTER TABLE chunk ALTER id TYPE text COLLATE \"default\"",
+                "ordered by the collation default",
+            ),
             ("ALTER TABLE node ALTER seen TYPE text", "node.seen is text"),
             ("UPDATE meta SET client_min = 99", "need a program of version 99"),
         ] {
@@ -109,7 +120,11 @@ fn a_user_without_rights_is_told_what_to_grant() {
         run(&mut person, &format!("CREATE ROLE {user} LOGIN PASSWORD 'a@b'")).await;
         let other = beside(&site, &url_as(&user), Migrate::Auto);
         let fault = other.look(NODE).await.unwrap_err();
-        assert_eq!((fault.class, fault.code.as_deref()), (FaultClass::Permission, Some("42501")), "{fault:?}");
+        assert_eq!(
+            (fault.class, fault.code.as_deref()),
+            (FaultClass::Permission, Some("42501")),
+            "{fault:?}"
+        );
         assert!(fault.remedy.as_deref().is_some_and(|remedy| remedy.contains("GRANT USAGE")), "{fault:?}");
 
         // No right to change tables, none to temporary ones: everything goes on.
@@ -148,7 +163,10 @@ fn a_database_without_the_extension_gets_it_or_says_how() {
         let checking = Settings { migrate: Migrate::Check, ..settings.clone() };
         let fault = Postgres::new(checking).unwrap().look(NODE).await.unwrap_err();
         assert_eq!(fault.class, FaultClass::Schema);
-        assert!(fault.remedy.as_deref().is_some_and(|remedy| remedy.contains("CREATE EXTENSION vector")), "{fault:?}");
+        assert!(
+            fault.remedy.as_deref().is_some_and(|remedy| remedy.contains("CREATE EXTENSION vector")),
+            "{fault:?}"
+        );
 
         // Types in a schema of their own are found there.
         let mut there = connect(&url_of_database(&name)).await;
@@ -170,10 +188,14 @@ fn a_database_without_the_extension_gets_it_or_says_how() {
 #[test]
 fn an_index_is_made_once_and_used() {
     block_on(async {
-        for wanted in [DatabaseIndex::Hnsw { m: 8, ef_construction: 32 }, DatabaseIndex::Ivfflat { lists: 2 }] {
+        for wanted in [DatabaseIndex::Hnsw { m: 8, ef_construction: 32 }, DatabaseIndex::Ivfflat { lists: 2 }]
+        {
             let site = Site::new(Settings { database_index: wanted, ..Settings::default() });
             site.postgres.look(NODE).await.unwrap();
-            let of = |dim, metric| RemoteCollection { name: format!("it's {dim}"), schema: Shape::new(dim, metric) };
+            let of = |dim, metric| RemoteCollection {
+                name: format!("it's {dim}"),
+                schema: Shape::new(dim, metric),
+            };
             for metric in [Metric::Cosine, Metric::L2, Metric::Dot] {
                 let collection = of(3 + metric as usize, metric);
                 site.postgres.declare(&collection).await.unwrap();

@@ -15,6 +15,14 @@ struct State {
     /// Steps until one fails, and whether all later ones do.
     countdown: Option<(usize, bool)>,
     writes: usize,
+    /// Bytes that all files may have together, if there is a limit.
+    capacity: Option<usize>,
+}
+
+impl State {
+    fn used(&self) -> usize {
+        self.files.values().map(Vec::len).sum()
+    }
 }
 
 #[derive(Clone, Default)]
@@ -44,6 +52,12 @@ impl MemDisk {
         let mut state = self.0.lock();
         state.failing.clear();
         state.countdown.take().is_none_or(|(n, _)| n == 0)
+    }
+
+    /// From now on there is room for so many bytes more.
+    pub(super) fn leave(&self, free: usize) {
+        let mut state = self.0.lock();
+        state.capacity = Some(state.used() + free);
     }
 
     pub(super) fn writes(&self) -> usize {
@@ -147,6 +161,13 @@ struct MemFile {
 }
 
 impl MemFile {
+    /// Bytes that can be written at `offset`.
+    fn room_from(&self, offset: usize) -> usize {
+        let state = self.disk.0.lock();
+        let held = state.files.get(&self.path).map_or(0, Vec::len).saturating_sub(offset);
+        state.capacity.map_or(usize::MAX, |capacity| held + capacity.saturating_sub(state.used()))
+    }
+
     fn change(&self, change: impl FnOnce(&mut Vec<u8>)) {
         if let Some(bytes) = self.disk.0.lock().files.get_mut(&self.path) {
             change(bytes);
@@ -155,15 +176,16 @@ impl MemFile {
 }
 
 impl File for MemFile {
-    /// A write that fails has written everything: the worst that can be left behind.
+    /// A write that fails has written everything that there is room for: the worst that can be left behind.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let offset = offset as usize;
+        let (offset, asked) = (offset as usize, bytes.len());
+        let bytes = &bytes[..asked.min(self.room_from(offset))];
         self.change(|file| {
             file.resize(file.len().max(offset + bytes.len()), 0);
             file[offset..offset + bytes.len()].copy_from_slice(bytes);
         });
         self.disk.0.lock().writes += 1;
-        self.disk.step("write")
+        if bytes.len() < asked { Err(ErrorKind::StorageFull.into()) } else { self.disk.step("write") }
     }
 
     fn set_len(&self, len: u64) -> Result<()> {

@@ -58,13 +58,55 @@ fn l16_a_failed_write_leaves_nothing_behind() {
 }
 
 #[test]
+fn l16_room_that_was_left_takes_small_groups_when_the_disk_has_no_byte_free() {
+    const ROOM: usize = 32 << 10;
+    let disk = MemDisk::default();
+    let mut writer = create(&disk, 1, 1);
+    let path = path(writer.name());
+    append_and_leave(&mut writer, &vec![(1, vec![7; 200 << 10])], ROOM).unwrap();
+    assert_eq!(disk.bytes(&path).len() as u64, writer.len() + ROOM as u64);
+    disk.leave(0);
+    let (mut next, mut refused) = (2, 0);
+    while append(&mut writer, next..=next).is_ok() {
+        next += 1;
+        // What needs room is refused, and takes none of what was left.
+        let large = vec![(next, vec![8; 100 << 10])];
+        let error = append_and_leave(&mut writer, &large, ROOM).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full);
+        assert!(append_and_leave(&mut writer, &commits(next..=next), ROOM).is_err());
+        refused += 2;
+    }
+    let bytes = writer.len() as usize - (HEAD_BYTES + RECORD_HEAD_BYTES + (200 << 10));
+    assert!(bytes > ROOM - 200 && !writer.is_poisoned(), "{bytes} bytes of small groups, {refused} refused");
+    let (found, scan) = read(&disk, 1, 0);
+    assert_eq!(
+        (found.len() as u64, &found[1..], scan.damage),
+        (next - 1, &commits(2..=next - 1)[..], vec![])
+    );
+    disk.leave(ROOM * 2);
+    append_and_leave(&mut writer, &commits(next..=next), ROOM).unwrap();
+}
+
+#[test]
+fn l16_a_group_that_fits_is_written_though_zeros_ahead_do_not() {
+    let disk = MemDisk::default();
+    let mut writer = create(&disk, 1, 1);
+    disk.leave(4 << 10);
+    append(&mut writer, 1..=3).unwrap();
+    let path = path(writer.name());
+    assert_eq!(disk.bytes(&path).len() as u64, writer.len());
+    assert_eq!(read(&disk, 1, 0).0, commits(1..=3));
+}
+
+#[test]
 fn l16_what_cannot_be_cut_off_ends_the_file() {
-    for step in ["set_len", "sync"] {
+    // Zeros cannot be put in the place of what was written, nor an end; or neither is durable.
+    for (step, times) in [("set_len", 2), ("sync", 1)] {
         let disk = MemDisk::default();
         let mut writer = create(&disk, 1, 1);
         append(&mut writer, 1..=2).unwrap();
         disk.fail("write");
-        disk.fail(step);
+        (0..times).for_each(|_| disk.fail(step));
         assert!(append(&mut writer, 3..=6).is_err() && writer.is_poisoned());
         assert_eq!(append(&mut writer, 3..=3).unwrap_err().kind(), ErrorKind::Poisoned);
         writer.restart(&disk, 2, 5).unwrap();

@@ -1,0 +1,290 @@
+//! The question: builders of searches, their checks, and how rankings become answers.
+
+use super::answer::{Hit, Include, Response};
+use super::rank;
+use super::run::{Job, Ranking};
+use crate::config::Metric;
+use crate::engine::collection::Collection;
+use crate::engine::view::View;
+use crate::engine::write::upsert::Token;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::ids::{ChunkId, Slot};
+use crate::limits;
+use crate::sets::SlotBits;
+
+/// Default width of the beam.
+const EF: usize = 64;
+/// Hits asked for by default.
+const K: usize = 10;
+/// Candidates that MMR chooses from, for each hit.
+const MMR_POOL_PER_HIT: usize = 4;
+
+/// A search under construction; made by [`Collection::search`].
+#[derive(Clone)]
+#[must_use = "a search does nothing until it is run"]
+pub struct Search<'a> {
+    collection: &'a Collection,
+    query: &'a [f32],
+    k: usize,
+    ef: Option<usize>,
+    filter: Option<Filter>,
+    exact: bool,
+    max_distance: Option<f32>,
+    min_score: Option<f32>,
+    mmr: Option<f32>,
+    group_by_document: bool,
+    include: Include,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(collection: &'a Collection, query: &'a [f32]) -> Self {
+        Self {
+            collection,
+            query,
+            k: K,
+            ef: None,
+            filter: None,
+            exact: false,
+            max_distance: None,
+            min_score: None,
+            mmr: None,
+            group_by_document: false,
+            include: Include::NONE,
+        }
+    }
+
+    /// How many hits. Default: 10.
+    pub fn k(mut self, k: usize) -> Self {
+        self.k = k;
+        self
+    }
+
+    /// How hard to look: more finds more and takes longer. Near what it means in other HNSW libraries, not the same:
+    /// measure on your data. It may be less than `k`. Default: 64, or `k` if that is more.
+    pub fn ef(mut self, ef: usize) -> Self {
+        self.ef = Some(ef);
+        self
+    }
+
+    /// Only chunks whose metadata match.
+    pub fn filter(mut self, filter: impl Into<Option<Filter>>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
+    /// Compare every candidate at full precision. Default: false.
+    pub fn exact(mut self, exact: bool) -> Self {
+        self.exact = exact;
+        self
+    }
+
+    /// Only hits at most this far.
+    pub fn max_distance(mut self, distance: f32) -> Self {
+        self.max_distance = Some(distance);
+        self
+    }
+
+    /// Only hits with at least this score.
+    pub fn min_score(mut self, score: f32) -> Self {
+        self.min_score = Some(score);
+        self
+    }
+
+    /// Trade nearness for variety (maximal marginal relevance): 1 is nearness alone, 0 variety alone.
+    pub fn mmr(mut self, lambda: f32) -> Self {
+        self.mmr = Some(lambda);
+        self
+    }
+
+    /// At most one hit per document, its nearest. Chunks without a document stand for themselves.
+    pub fn group_by_document(mut self, group: bool) -> Self {
+        self.group_by_document = group;
+        self
+    }
+
+    /// What hits carry. Default: [`Include::NONE`].
+    pub fn include(mut self, include: Include) -> Self {
+        self.include = include;
+        self
+    }
+
+    /// Answers.
+    pub fn run(&self) -> Result<Response> {
+        let view = self.collection.inner().view.load_full();
+        self.run_on(&view)
+    }
+
+    pub(crate) fn collection(&self) -> &'a Collection {
+        self.collection
+    }
+
+    pub(crate) fn run_on(&self, view: &View) -> Result<Response> {
+        self.check()?;
+        let (accepted, filtered) = self.collection.accepted(view, self.filter.as_ref())?;
+        let k = if self.mmr.is_some() { self.k.saturating_mul(MMR_POOL_PER_HIT) } else { self.k };
+        let mut ranking = self.rank(view, &accepted, filtered, k.min(limits::K_MAX));
+        if self.group_by_document {
+            ranking = self.grouped(view, &accepted, filtered, ranking);
+        }
+        self.keep_near(&mut ranking);
+        if let Some(lambda) = self.mmr {
+            rank::diversify(view, self.metric(), lambda, self.k, &mut ranking.hits);
+        }
+        ranking.hits.truncate(self.k);
+        Ok(answer(self.collection, view, ranking, self.include))
+    }
+
+    fn rank(&self, view: &View, accepted: &SlotBits, filtered: bool, k: usize) -> Ranking {
+        let ef = self.ef.unwrap_or(EF.max(k));
+        let job = Job { view, query: self.query, k, ef, accepted, filtered, exact: self.exact };
+        self.collection.inner().run(&job)
+    }
+
+    /// Ranks more and more chunks until there are `k` documents among them, or no more chunks.
+    fn grouped(&self, view: &View, accepted: &SlotBits, filtered: bool, mut ranking: Ranking) -> Ranking {
+        let mut k = self.k;
+        loop {
+            let ranked = ranking.hits.len();
+            let mut groups = ranking.hits.clone();
+            rank::nearest_of_each_document(view, &mut groups);
+            let wanted = if self.mmr.is_some() { self.k * MMR_POOL_PER_HIT } else { self.k };
+            if groups.len() >= wanted || ranked >= accepted.len() || k >= accepted.len() {
+                ranking.hits = groups;
+                return ranking;
+            }
+            k = k.saturating_mul(4).min(accepted.len());
+            ranking = self.rank(view, accepted, filtered, k);
+        }
+    }
+
+    fn keep_near(&self, ranking: &mut Ranking) {
+        let metric = self.metric();
+        let max = self.max_distance.unwrap_or(f32::INFINITY);
+        let min = self.min_score.unwrap_or(f32::NEG_INFINITY);
+        ranking.hits.retain(|(d, _)| *d <= max && metric.score(*d) >= min);
+    }
+
+    fn metric(&self) -> Metric {
+        self.collection.inner().schema.metric
+    }
+
+    fn check(&self) -> Result<()> {
+        within("k", self.k, limits::K_MAX)?;
+        if let Some(ef) = self.ef {
+            within("ef", ef, limits::EF_MAX)?;
+        }
+        not_nan("max_distance", self.max_distance)?;
+        not_nan("min_score", self.min_score)?;
+        if let Some(lambda) = self.mmr
+            && !(0.0..=1.0).contains(&lambda)
+        {
+            return Err(Error::invalid(format!("mmr lambda is {lambda}; it must be 0 to 1")));
+        }
+        self.collection.check_query(self.query)
+    }
+}
+
+/// A search for every chunk within a distance; made by [`Collection::range`].
+#[derive(Clone)]
+#[must_use = "a search does nothing until it is run"]
+pub struct RangeSearch<'a> {
+    collection: &'a Collection,
+    query: &'a [f32],
+    max_distance: f32,
+    limit: usize,
+    filter: Option<Filter>,
+    include: Include,
+}
+
+impl<'a> RangeSearch<'a> {
+    pub(crate) fn new(collection: &'a Collection, query: &'a [f32], max_distance: f32) -> Self {
+        let limit = limits::RANGE_HITS_MAX;
+        Self { collection, query, max_distance, limit, filter: None, include: Include::NONE }
+    }
+
+    /// At most so many hits, the nearest. Default and most: 10,000.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Only chunks whose metadata match.
+    pub fn filter(mut self, filter: impl Into<Option<Filter>>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
+    /// What hits carry. Default: [`Include::NONE`].
+    pub fn include(mut self, include: Include) -> Self {
+        self.include = include;
+        self
+    }
+
+    /// Answers with every chunk within the distance: all candidates are compared at full precision, so none is missed.
+    pub fn run(&self) -> Result<Response> {
+        within("limit", self.limit, limits::RANGE_HITS_MAX)?;
+        not_nan("max_distance", Some(self.max_distance))?;
+        self.collection.check_query(self.query)?;
+        let view = self.collection.inner().view.load_full();
+        let (accepted, filtered) = self.collection.accepted(&view, self.filter.as_ref())?;
+        let job = Job {
+            view: &view,
+            query: self.query,
+            k: self.limit,
+            ef: 1,
+            accepted: &accepted,
+            filtered,
+            exact: true,
+        };
+        let mut ranking = self.collection.inner().run(&job);
+        ranking.hits.retain(|(d, _)| *d <= self.max_distance);
+        Ok(answer(self.collection, &view, ranking, self.include))
+    }
+}
+
+fn answer(collection: &Collection, view: &View, ranking: Ranking, include: Include) -> Response {
+    let metric = collection.inner().schema.metric;
+    let inner = collection.inner();
+    let hits = ranking
+        .hits
+        .iter()
+        .filter_map(|&(distance, slot)| {
+            let hit = hit(view, metric, distance, slot, include);
+            if hit.is_none() {
+                inner.damage.suspect(slot);
+            }
+            hit
+        })
+        .collect();
+    let as_of = Token { incarnation: 0, seq: view.seq };
+    Response { hits, as_of, exact: ranking.exact, degraded: inner.is_degraded(), explain: ranking.explain }
+}
+
+fn hit(view: &View, metric: Metric, distance: f32, slot: Slot, include: Include) -> Option<Hit> {
+    let row = view.tables.rows.get(slot)?;
+    Some(Hit {
+        id: ChunkId::from(row.id),
+        distance,
+        score: metric.score(distance),
+        document_id: row.document.map(str::to_owned),
+        chunk_index: row.chunk_index,
+        text: if include.text { row.text.map(str::to_owned) } else { None },
+        metadata: include.metadata.then(|| row.metadata_map()),
+        vector: if include.vector { view.tables.vectors.get(slot).map(<[f32]>::to_vec) } else { None },
+    })
+}
+
+fn within(name: &str, value: usize, max: usize) -> Result<()> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{name} is {value}; it must be 1 to {max}")))
+}
+
+fn not_nan(name: &str, value: Option<f32>) -> Result<()> {
+    if value.is_some_and(f32::is_nan) {
+        return Err(Error::invalid(format!("{name} is NaN; it must be a number")));
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! What is done in the background so that searches stay fast and room comes back.
+
+pub(super) mod keeper;
+pub(super) mod maintain;
+pub(super) mod reclaim;
+pub(super) mod warm;

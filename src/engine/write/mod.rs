@@ -1,0 +1,8 @@
+//! The life of a write: checked, drafted, committed to the log, applied, linked.
+
+pub(super) mod apply;
+pub(super) mod commit;
+pub(super) mod draft;
+pub(super) mod link;
+pub(super) mod log;
+pub(super) mod upsert;
