@@ -174,8 +174,8 @@ impl Line {
     fn lead(&self, group: &[Arc<Ticket>]) -> bool {
         let mut lead = self.lead.lock();
         let mut drafts = Drafts::default();
-        let (mut tickets, mut commits): (Vec<(&Arc<Ticket>, Option<Order>)>, Vec<Staged>) =
-            Default::default();
+        let mut tickets: Vec<(&Arc<Ticket>, Option<Order>)> = Vec::new();
+        let mut commits: Vec<Staged> = Vec::new();
         for ticket in group {
             let Some(order) = ticket.order.lock().take() else { continue };
             let seq = Seq(lead.seq + 1 + commits.len() as u64);
