@@ -38,8 +38,8 @@ pub use kernels::instruction_set;
 pub use metrics::Work;
 #[cfg(feature = "mirror")]
 pub use mirror::{
-    AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, LastAudit, Migrate, Mirror,
-    MirrorOptions, MirrorState, MirrorStatus, OnChange, RebuildPolicy, RebuildProgress, Root, Trust,
+    AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, LastAudit, Migrate,
+    Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange, RebuildPolicy, RebuildProgress, Root, Trust,
 };
 pub use record::Chunk;
 

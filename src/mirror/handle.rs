@@ -77,7 +77,8 @@ impl Mirror {
             runtime.block_on(worker.run());
             worker.farewell();
         };
-        let thread = std::thread::Builder::new().name("nearfield-mirror".into()).stack_size(STACK_BYTES).spawn(body);
+        let thread =
+            std::thread::Builder::new().name("nearfield-mirror".into()).stack_size(STACK_BYTES).spawn(body);
         thread.map_err(|e| failed("start the mirror's thread", e))?;
         Ok(Self { held: Arc::new(Held { shared, tap }) })
     }

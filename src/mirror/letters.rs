@@ -60,7 +60,8 @@ impl Letters {
 
     /// How many are parked or passed over in a collection, at a time.
     pub(super) fn held(&self, collection: &str, now_ms: u64) -> usize {
-        let is_deferred = |((name, _), until_ms): &(&(String, Ticket), &u64)| name == collection && **until_ms > now_ms;
+        let is_deferred =
+            |((name, _), until_ms): &(&(String, Ticket), &u64)| name == collection && **until_ms > now_ms;
         self.out.get(collection).map_or(0, HashMap::len) + self.deferred.iter().filter(is_deferred).count()
     }
 

@@ -3,9 +3,9 @@
 //! It is made beside writers (`CONCURRENTLY`), which takes as long as it takes and stands in no transaction: the one statement
 //! without a limit.
 
+use super::DatabaseIndex;
 use super::fault::{fault, on, with_remedy};
 use super::line::Lines;
-use super::DatabaseIndex;
 use super::sql;
 use crate::config::Metric;
 use crate::mirror::remote::{Done, FaultClass, RemoteCollection};

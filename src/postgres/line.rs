@@ -173,7 +173,8 @@ impl Lines {
         // The temporary schema comes last, or a table there could stand in front of ours. Both names are safe: settings admit
         // plain ones only, and the server quoted the other.
         let vector = vector.map_or_else(String::new, |name| format!(", {name}"));
-        let setup = format!("{}; SET LOCAL search_path = {}{vector}, pg_temp", self.limits(), self.schema).into();
+        let setup =
+            format!("{}; SET LOCAL search_path = {}{vector}, pg_temp", self.limits(), self.schema).into();
         Ok(Line { connection, generation, setup })
     }
 }
@@ -231,8 +232,6 @@ pub(super) async fn within<T>(
 ) -> Done<T> {
     match tokio::time::timeout(max, call).await {
         Ok(done) => done,
-        Err(_) => {
-            Err(fault(FaultClass::Transient, format!("{what}: no answer within {max:?}")))
-        }
+        Err(_) => Err(fault(FaultClass::Transient, format!("{what}: no answer within {max:?}"))),
     }
 }

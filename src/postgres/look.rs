@@ -1,8 +1,8 @@
 //! Who answers: what makes this database this one, and what may be done with it.
 
+use super::Settings;
 use super::fault::on;
 use super::line::{Lines, Purpose, Transaction};
-use super::Settings;
 use super::{schema, sql};
 use crate::mirror::remote::{Database, Done, Identity, NodeId, NodeMark};
 use sqlx::Row;

@@ -29,11 +29,11 @@ mod tests;
 
 use crate::ids::Ver;
 use crate::mirror::remote::{Database, Done, NodeId, NodeMark, Pushed, Remote, RemoteCollection, Snapshot};
-use crate::record::{Edition, Head};
-use line::{Lines, within};
-pub(crate) use floor::{Floor, floor};
-pub(crate) use read::View;
 pub(crate) use crate::mirror::{DatabaseIndex, DatabaseOptions as Settings, Migrate};
+use crate::record::{Edition, Head};
+pub(crate) use floor::{Floor, floor};
+use line::{Lines, within};
+pub(crate) use read::View;
 use std::sync::Arc;
 
 /// A database, not connected until the first call.
@@ -60,7 +60,8 @@ impl Remote for Postgres {
     type Reading = View;
 
     async fn look(&self, node: NodeId) -> Done<Database> {
-        within(self.lines.call_max(), "looking who answers", look::look(&self.lines, &self.settings, node)).await
+        within(self.lines.call_max(), "looking who answers", look::look(&self.lines, &self.settings, node))
+            .await
     }
 
     async fn collections(&self) -> Done<Vec<RemoteCollection>> {
@@ -68,7 +69,8 @@ impl Remote for Postgres {
     }
 
     async fn declare(&self, collection: &RemoteCollection) -> Done<()> {
-        within(self.lines.call_max(), "declaring a collection", collections::declare(&self.lines, collection)).await
+        within(self.lines.call_max(), "declaring a collection", collections::declare(&self.lines, collection))
+            .await
     }
 
     async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {
@@ -88,7 +90,12 @@ impl Remote for Postgres {
     }
 
     async fn collect(&self, before: Ver) -> Done<u64> {
-        within(self.lines.call_max(), "collecting deletions", tend::collect(&self.lines, before, self.settings.node_days)).await
+        within(
+            self.lines.call_max(),
+            "collecting deletions",
+            tend::collect(&self.lines, before, self.settings.node_days),
+        )
+        .await
     }
 
     fn hang_up(&self) {

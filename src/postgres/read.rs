@@ -173,7 +173,9 @@ impl Reading for View {
 
     async fn finish(self) -> Done<()> {
         match self.transaction {
-            Some(transaction) => within(transaction.call_max(), "ending a reading", transaction.commit()).await,
+            Some(transaction) => {
+                within(transaction.call_max(), "ending a reading", transaction.commit()).await
+            }
             None => Ok(()),
         }
     }

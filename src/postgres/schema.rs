@@ -6,8 +6,8 @@
 
 use super::fault::{EXTENSION_REMEDY, GRANT_REMEDY, fault, on, with_remedy};
 use super::line::{Lines, Purpose};
-use super::{Migrate, Settings};
 use super::sql;
+use super::{Migrate, Settings};
 use crate::mirror::remote::{Done, Fault, FaultClass};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnection;

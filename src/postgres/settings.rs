@@ -17,11 +17,19 @@ pub(super) fn validate(settings: &Settings) -> Result<(), Fault> {
         );
     }
     if settings.writers_max == 0 || settings.readers_max == 0 {
-        return refuse("writers_max and readers_max must be at least 1".to_owned(), "2 and 4 are the defaults");
+        return refuse(
+            "writers_max and readers_max must be at least 1".to_owned(),
+            "2 and 4 are the defaults",
+        );
     }
-    for (setting, ms) in [("connect_ms_max", settings.connect_ms_max), ("statement_ms_max", settings.statement_ms_max)] {
+    for (setting, ms) in
+        [("connect_ms_max", settings.connect_ms_max), ("statement_ms_max", settings.statement_ms_max)]
+    {
         if !(100..=600_000).contains(&ms) {
-            return refuse(format!("{setting} is {ms}; it must be 100 to 600000"), "the defaults are 10,000 and 30,000");
+            return refuse(
+                format!("{setting} is {ms}; it must be 100 to 600000"),
+                "the defaults are 10,000 and 30,000",
+            );
         }
     }
     Ok(())

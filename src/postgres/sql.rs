@@ -244,7 +244,8 @@ pub(super) const FLOOR_OUT: &str = "
 COPY chunk (collection, id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, metadata, embedding_model,
             embedding, content_ref, created_at, updated_at, change_xid) TO STDOUT (FORMAT binary)";
 
-pub(super) const FLOOR: &str = "DROP TABLE IF EXISTS bench_floor; CREATE TABLE bench_floor (LIKE chunk INCLUDING ALL)";
+pub(super) const FLOOR: &str =
+    "DROP TABLE IF EXISTS bench_floor; CREATE TABLE bench_floor (LIKE chunk INCLUDING ALL)";
 
 pub(super) const FLOOR_IN: &str = "
 COPY bench_floor (collection, id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, metadata, embedding_model,

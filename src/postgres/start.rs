@@ -23,7 +23,8 @@ impl Mirror {
     /// # Ok::<(), nearfield::Error>(())
     /// ```
     pub fn start(store: &Store, options: MirrorOptions) -> Result<Self> {
-        let postgres = Postgres::new(options.database.clone()).map_err(|fault| Error::invalid(fault.to_string()))?;
+        let postgres =
+            Postgres::new(options.database.clone()).map_err(|fault| Error::invalid(fault.to_string()))?;
         Self::start_on(store, postgres, options)
     }
 }

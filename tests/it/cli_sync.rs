@@ -19,7 +19,8 @@ impl Home {
         let home = Self { folder: TempDir::new().unwrap(), database: Cluster::shared().database() };
         let store = Store::open(home.at("a"), Options::default()).unwrap();
         let docs = store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
-        let row = |i: usize| Chunk::new(format!("row-{i:02}")).vector([i as f32, 1.0]).text(format!("text {i}"));
+        let row =
+            |i: usize| Chunk::new(format!("row-{i:02}")).vector([i as f32, 1.0]).text(format!("text {i}"));
         docs.upsert((0..30).map(row)).unwrap();
         home
     }
@@ -78,7 +79,10 @@ fn a_store_is_pushed_pulled_and_compared() {
     let status = home.done("a", &["status"]);
     assert!(status.contains("PostgreSQL") && status.contains("waiting  0 rows, 0 deletions"), "{status}");
     let status: Value = serde_json::from_str(&home.done("a", &["status", "--json"])).unwrap();
-    assert_eq!((&status["dirty_rows"], &status["database"]["foreign_writes"]), (&0.into(), &"supervised".into()));
+    assert_eq!(
+        (&status["dirty_rows"], &status["database"]["foreign_writes"]),
+        (&0.into(), &"supervised".into())
+    );
     assert_eq!(home.done("a", &["dead-letters"]), "no row is refused by either side\n");
 }
 
@@ -93,14 +97,20 @@ fn drift_is_code_1_and_repaired_by_the_word_of_one_side() {
     sql(&home.database.url, behind);
     let said = home.fails("a", &["audit", "--deep"]);
     assert!(said.starts_with("docs: 4 rows differ"), "{said}");
-    assert!(said.contains("3 only here: row-00, row-01, row-02") && said.contains("1 edited by hand: row-09"), "{said}");
+    assert!(
+        said.contains("3 only here: row-00, row-01, row-02") && said.contains("1 edited by hand: row-09"),
+        "{said}"
+    );
     let said = home.fails("a", &["repair", "--deep", "--trust", "local", "--dry-run"]);
     assert!(said.contains("4 rows differ"), "{said}");
     assert_eq!(one(&home.database.url, "SELECT count(*)::text FROM nearfield.chunks"), "27");
     let said = home.done("a", &["repair", "--deep", "--trust", "local"]);
     assert!(said.contains("4 rows were put right"), "{said}");
     home.done("a", &["audit", "--deep"]);
-    assert_eq!(one(&home.database.url, "SELECT count(*)::text FROM nearfield.chunks WHERE text <> 'x'"), "30");
+    assert_eq!(
+        one(&home.database.url, "SELECT count(*)::text FROM nearfield.chunks WHERE text <> 'x'"),
+        "30"
+    );
 }
 
 #[test]
@@ -127,13 +137,20 @@ fn a_wrong_command_line_is_code_2_and_no_database_code_1() {
     let (code, said) = home.sync("nowhere", &["audit"]);
     assert!(code == ExitCode::from(2) && said.contains("holds no store"), "{said}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
-    let unnamed = command.env_remove("DATABASE_URL").args(["--data", &home.at("a"), "sync", "audit"]).output().unwrap();
+    let unnamed =
+        command.env_remove("DATABASE_URL").args(["--data", &home.at("a"), "sync", "audit"]).output().unwrap();
     let said = String::from_utf8_lossy(&unnamed.stderr).into_owned();
     assert!(unnamed.status.code() == Some(2) && said.contains("--database-url"), "{said}");
-    for (url, part) in [("postgres://u:secret@127.0.0.1:1/d", "127.0.0.1:1"), ("postgres://u:sec@secret@h/d", "@")] {
+    for (url, part) in
+        [("postgres://u:secret@127.0.0.1:1/d", "127.0.0.1:1"), ("postgres://u:sec@secret@h/d", "@")]
+    {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let data = home.at("a");
-        let code = cli::run(["nearfield", "--data", &data, "sync", "push", "--database-url", url], &mut out, &mut err);
+        let code = cli::run(
+            ["nearfield", "--data", &data, "sync", "push", "--database-url", url],
+            &mut out,
+            &mut err,
+        );
         let said = String::from_utf8(err).unwrap();
         assert!(code == ExitCode::from(1) && said.contains(part) && !said.contains("secret"), "{said}");
     }
@@ -161,8 +178,12 @@ fn bench_mirror_reports_what_it_measured() {
         "/states/4/write/p99_us",
         "/states/4/search/p99_us",
     ] {
-        assert!(report.pointer(pointer).and_then(Value::as_f64).is_some_and(|n| n > 0.0), "{pointer}: {report:#}");
+        assert!(
+            report.pointer(pointer).and_then(Value::as_f64).is_some_and(|n| n > 0.0),
+            "{pointer}: {report:#}"
+        );
     }
-    let states: Vec<&str> = report["states"].as_array().unwrap().iter().map(|s| s["mirror"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        report["states"].as_array().unwrap().iter().map(|s| s["mirror"].as_str().unwrap()).collect();
     assert_eq!(states, ["off", "healthy", "hung", "refused", "catching up"]);
 }

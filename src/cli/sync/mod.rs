@@ -11,8 +11,8 @@ pub(super) use args::Command;
 use super::progress::Progress;
 use super::{Global, expect_store, output};
 use crate::{
-    AuditReport, DatabaseOptions, Error, ErrorKind, Mirror, MirrorOptions, MirrorState, MirrorStatus, Options, Result,
-    Store, Trust,
+    AuditReport, DatabaseOptions, Error, ErrorKind, Mirror, MirrorOptions, MirrorState, MirrorStatus,
+    Options, Result, Store, Trust,
 };
 use args::Place;
 use serde::Serialize;
@@ -144,7 +144,9 @@ impl Run {
                 }
                 MirrorState::InSync if status.dirty_rows + status.dirty_deletes == 0 => break,
                 MirrorState::SchemaMismatch => return Err(unresolved(&status)),
-                _ if status.database.is_none() && start.elapsed() > PATIENCE => return Err(unresolved(&status)),
+                _ if status.database.is_none() && start.elapsed() > PATIENCE => {
+                    return Err(unresolved(&status));
+                }
                 _ => std::thread::sleep(LOOK),
             }
         }
@@ -203,7 +205,9 @@ impl Run {
     fn compared(&self, collections: Vec<AuditReport>, out: &mut dyn Write) -> Result<bool> {
         let equal = collections.iter().all(AuditReport::is_equal);
         let compared = Compared { equal, collections };
-        self.tell(&compared, out, |out| compared.collections.iter().try_for_each(|one| report::audit(one, out)))?;
+        self.tell(&compared, out, |out| {
+            compared.collections.iter().try_for_each(|one| report::audit(one, out))
+        })?;
         Ok(equal)
     }
 

@@ -83,7 +83,9 @@ fn with_triggers_nothing_needs_repair() {
         INSERT INTO nearfield.chunks (collection, id, text, embedding)
         SELECT collection, 'new-' || id, text, embedding FROM nearfield.chunks WHERE id BETWEEN 'row-0040' AND 'row-0043'";
     sql(&database.url, noticed);
-    wait::until("it is here", || bed.rows_here().get("row-0024") == Some(&77.0) && bed.rows_here().len() == 197);
+    wait::until("it is here", || {
+        bed.rows_here().get("row-0024") == Some(&77.0) && bed.rows_here().len() == 197
+    });
     bed.follows(&database.url);
 }
 
@@ -146,7 +148,10 @@ fn a_row_that_cannot_be_stored_here_holds_up_no_other() {
                 INSERT INTO nearfield.chunk (collection, id, ver, node, embedding) \
                 SELECT 'docs', 'wide', ver, node, '[1,2,3,4]' FROM nearfield.chunk LIMIT 1; COMMIT";
     sql(url, wide);
-    sql(url, "INSERT INTO nearfield.chunks (collection, id, text, embedding) VALUES ('docs', 'fine', 'x', '[2,2,2]')");
+    sql(
+        url,
+        "INSERT INTO nearfield.chunks (collection, id, text, embedding) VALUES ('docs', 'fine', 'x', '[2,2,2]')",
+    );
     wait::until("the other came", || bed.rows_here().contains_key("fine"));
     let letters = bed.mirror.dead_letters().unwrap();
     assert!(letters[0].id == "wide" && letters[0].reason.contains("dim"), "{letters:?}");

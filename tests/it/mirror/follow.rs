@@ -12,26 +12,40 @@ fn a_row_stands_in_the_table_as_people_expect_it() {
     let url = &database.url;
     let bed = Bed::at(url);
     let vector = [0.1f32, -1.5e-7, 3.402e17];
-    let metadata: Value = json!({"lang": "en", "tags": ["a", null, 1.5], "deep": {"yes": true}, "zero": -0.0});
+    let metadata: Value =
+        json!({"lang": "en", "tags": ["a", null, 1.5], "deep": {"yes": true}, "zero": -0.0});
     let row = Chunk::new("a\u{e9}'b").vector(vector).text("it's \u{1f600}\n").document("manual", 7);
     let row = row.metadata(metadata.as_object().unwrap().clone()).tenant("acme").embedding_model("m-1");
-    let ack = bed.docs.upsert([row, Chunk::new("only text").text("words"), Chunk::new("gone").text("soon")]).unwrap();
+    let ack = bed
+        .docs
+        .upsert([row, Chunk::new("only text").text("words"), Chunk::new("gone").text("soon")])
+        .unwrap();
     assert_eq!(ack.rejected, 0);
     bed.docs.delete(["gone"]).unwrap();
     bed.mirror.wait_mirrored(bed.store.token(), LONG).unwrap();
 
-    let column = |name: &str| one(url, &format!("SELECT {name} FROM nearfield.chunk WHERE id = E'a\\u00e9''b'"));
+    let column =
+        |name: &str| one(url, &format!("SELECT {name} FROM nearfield.chunk WHERE id = E'a\\u00e9''b'"));
     let bits: String = vector.iter().map(|x| format!("{:08x}", x.to_bits())).collect();
     assert_eq!(column("substr(encode(vector_send(embedding), 'hex'), 9)"), bits);
     let said: Value = serde_json::from_str(&column("metadata::text")).unwrap();
-    assert_eq!((&said["tags"], &said["deep"], said["zero"].as_f64()), (&metadata["tags"], &metadata["deep"], Some(0.0)));
+    assert_eq!(
+        (&said["tags"], &said["deep"], said["zero"].as_f64()),
+        (&metadata["tags"], &metadata["deep"], Some(0.0))
+    );
     assert_eq!(column("metadata @> '{\"lang\": \"en\"}'"), "t");
     assert_eq!(column("text"), "it's \u{1f600}\n");
-    assert_eq!(column("concat_ws('/', document_id, chunk_index, tenant, embedding_model)"), "manual/7/acme/m-1");
+    assert_eq!(
+        column("concat_ws('/', document_id, chunk_index, tenant, embedding_model)"),
+        "manual/7/acme/m-1"
+    );
     let only = "SELECT (embedding IS NULL)::text || text FROM nearfield.chunks WHERE id = 'only text'";
     assert_eq!(one(url, only), "truewords");
     let grave = "SELECT deleted::text || (text IS NULL)::text FROM nearfield.chunk WHERE id = 'gone'";
-    assert_eq!((one(url, grave), one(url, "SELECT count(*)::text FROM nearfield.chunks")), ("truetrue".into(), "2".into()));
+    assert_eq!(
+        (one(url, grave), one(url, "SELECT count(*)::text FROM nearfield.chunks")),
+        ("truetrue".into(), "2".into())
+    );
     assert!(bed.mirror.audit("docs", true).unwrap().is_equal());
 }
 
@@ -66,9 +80,10 @@ fn what_people_write_in_sql_comes_in() {
          DELETE FROM nearfield.chunks WHERE id = 'row-0003'; \
          DELETE FROM nearfield.chunk WHERE id = 'row-0004'",
     );
-    let expected: Rows = [("row-0000", 1.0), ("row-0001", 1.0), ("row-0002", 5.0), ("table", 6.0), ("view", 7.0)]
-        .map(|(id, x)| (id.to_owned(), x))
-        .into();
+    let expected: Rows =
+        [("row-0000", 1.0), ("row-0001", 1.0), ("row-0002", 5.0), ("table", 6.0), ("view", 7.0)]
+            .map(|(id, x)| (id.to_owned(), x))
+            .into();
     wait::until("all of it", || bed.rows_here() == expected);
     let edited = bed.docs.get("row-0001").unwrap().unwrap();
     assert_eq!((edited.text.as_deref(), &edited.metadata["by"]), (Some("edited"), &json!("hand")));
@@ -87,7 +102,8 @@ fn a_write_can_wait_for_the_database() {
     assert_eq!(rows_there(&database.url).len(), 1);
 
     let nobody = Options::default().durability(Durability::Mirrored).mirrored_timeout_ms(50);
-    let alone = Bed::with(Store::memory_with(nobody).unwrap(), options("postgres://u:secret@127.0.0.1:1/none"));
+    let alone =
+        Bed::with(Store::memory_with(nobody).unwrap(), options("postgres://u:secret@127.0.0.1:1/none"));
     let error = alone.docs.upsert([chunk("a", 1.0)]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(alone.docs.get("a").unwrap().is_some(), "{error}");

@@ -45,7 +45,8 @@ fn options(url: &str) -> MirrorOptions {
 /// The same, with so many milliseconds for a connection and for a statement.
 fn within(url: &str, ms: u64) -> MirrorOptions {
     let defaults = DatabaseOptions::default();
-    let database = DatabaseOptions { url: url.to_owned(), connect_ms_max: ms, statement_ms_max: ms, ..defaults };
+    let database =
+        DatabaseOptions { url: url.to_owned(), connect_ms_max: ms, statement_ms_max: ms, ..defaults };
     MirrorOptions::default().database(database).poll_ms_min(10).poll_ms_max(50).retry_ms_max(200).look_ms(300)
 }
 
@@ -146,7 +147,9 @@ impl Bed {
 
     /// Both sides are equal, whoever wrote the rows.
     fn follows(&self, url: &str) {
-        self.mirror.wait_mirrored(self.store.token(), LONG).unwrap_or_else(|e| panic!("{e}: {:?}", self.status()));
+        self.mirror
+            .wait_mirrored(self.store.token(), LONG)
+            .unwrap_or_else(|e| panic!("{e}: {:?}", self.status()));
         let mut report = None;
         // While the mirror recovers it cannot be asked, and what a decision made dirty is sent first.
         wait::until("a comparison of all rows", || {

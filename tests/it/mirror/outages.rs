@@ -113,7 +113,9 @@ fn a_request_to_commit_that_is_lost() {
 #[test]
 fn a_connection_reset_in_the_middle_of_a_message() {
     let (database, proxy, bed) = line(4_000);
-    for (way, bytes) in [(Way::ToServer, 500), (Way::ToClient, 30), (Way::ToServer, 9_000), (Way::ToClient, 1)] {
+    for (way, bytes) in
+        [(Way::ToServer, 500), (Way::ToClient, 30), (Way::ToServer, 9_000), (Way::ToClient, 1)]
+    {
         proxy.cut_after(way, bytes);
         bed.put(&ids("row-", 0..200));
         bed.equals(&database.url);

@@ -30,7 +30,8 @@ fn an_older_dump_is_not_taken_for_deletions() {
     alone(&database, &proxy, &[format!("CREATE DATABASE {name}_old TEMPLATE {name}")]);
     bed.put(&ids("row-", 50..150));
     bed.equals(&database.url);
-    let restore = [format!("DROP DATABASE {name} WITH (FORCE)"), format!("ALTER DATABASE {name}_old RENAME TO {name}")];
+    let restore =
+        [format!("DROP DATABASE {name} WITH (FORCE)"), format!("ALTER DATABASE {name}_old RENAME TO {name}")];
     alone(&database, &proxy, &restore);
     bed.until("blocked:database_replaced");
     bed.works_alone();

@@ -148,7 +148,9 @@ fn a_collection_of_another_width_is_left_alone_on_both_sides() {
     let other = store.create_collection("other", Schema::new(2, Metric::L2)).unwrap();
     other.upsert([Chunk::new("o").vector([1.0, 2.0])]).unwrap();
     let there = "SELECT count(*)::text FROM nearfield.chunks WHERE collection = 'other'";
-    wait::until("the other collection", || try_sql(url, there).is_ok_and(|rows| rows[0][0].as_deref() == Some("1")));
+    wait::until("the other collection", || {
+        try_sql(url, there).is_ok_and(|rows| rows[0][0].as_deref() == Some("1"))
+    });
     assert_eq!((narrow.count(None).unwrap(), narrow.search(&[1.0, 2.0]).run().unwrap().hits.len()), (1, 1));
     first.equals(url);
 }

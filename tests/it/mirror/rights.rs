@@ -41,7 +41,10 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         let name = &self.name;
-        let _ = crate::support::sql::try_sql(&self.database.url, &format!("DROP OWNED BY {name}; DROP ROLE {name}"));
+        let _ = crate::support::sql::try_sql(
+            &self.database.url,
+            &format!("DROP OWNED BY {name}; DROP ROLE {name}"),
+        );
     }
 }
 

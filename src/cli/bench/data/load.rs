@@ -63,7 +63,9 @@ pub(in super::super) fn load_pair(
     let (base, queries) = (matrix(base)?, matrix(queries)?);
     if base.dim != queries.dim {
         let (base, queries) = (base.dim, queries.dim);
-        return Err(Error::invalid(format!("the base has {base} dimensions and the queries have {queries}: they must agree")));
+        return Err(Error::invalid(format!(
+            "the base has {base} dimensions and the queries have {queries}: they must agree"
+        )));
     }
     let docs = docs.map(|path| {
         metadata::lines(BufReader::new(open(path)?.0), base.rows()).map_err(|what| bad(path, what))

@@ -158,7 +158,10 @@ impl Bed<'_> {
         let start = Instant::now();
         let deep = mirror.audit("bench", true)?;
         if !report.is_equal() || !deep.is_equal() {
-            return Err(Error::new(ErrorKind::Internal, format!("both sides differ in {} rows", report.drift())));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("both sides differ in {} rows", report.drift()),
+            ));
         }
         Ok(Audited { seconds, wire_bytes, deep_seconds: start.elapsed().as_secs_f64() })
     }

@@ -76,7 +76,10 @@ impl Report {
             };
             let ((w50, w99), (s50, s99)) = (ratio(|s| &s.write), ratio(|s| &s.search));
             let name = state.mirror;
-            writeln!(out, "   {name:<12}/ off: write p50 {w50:.2} p99 {w99:.2}, search p50 {s50:.2} p99 {s99:.2}")?;
+            writeln!(
+                out,
+                "   {name:<12}/ off: write p50 {w50:.2} p99 {w99:.2}, search p50 {s50:.2} p99 {s99:.2}"
+            )?;
         }
         Ok(())
     }
