@@ -81,9 +81,10 @@ impl<R: Remote> Sides<R> {
 
     /// Whether a row waits that is not parked.
     pub(super) fn has_outgoing(&self) -> Step<bool> {
+        let now = self.now_ms();
         Ok(self.collections()?.iter().any(|collection| {
             let dirty = collection.dirty();
-            dirty.rows + dirty.graves > self.letters.held(collection.name())
+            dirty.rows + dirty.graves > self.letters.held(collection.name(), now)
         }))
     }
 

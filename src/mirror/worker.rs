@@ -106,7 +106,8 @@ impl<R: Remote> Worker<R> {
         let left_ms = self.shared.deadline_ms.load(Ordering::Acquire).saturating_sub(self.sides.now_ms());
         // A fifth of the time stays for what has to be written down.
         let left = Duration::from_millis(left_ms * 4 / 5);
-        if self.sides.database.is_some() && self.sides.blocked.is_none() {
+        let sides = &self.sides;
+        if sides.database.is_some() && sides.blocked.is_none() && !sides.options.manual {
             let _ = tokio::time::timeout(left, self.sides.push_all()).await;
         }
         // Without it the next start reads again what is here.

@@ -87,7 +87,8 @@ impl Lines {
     /// Said at the beginning of each transaction.
     fn limits(&self) -> String {
         let statement = self.statement_ms_max;
-        let lock = LOCK_MS_MAX.min(statement);
+        // First the lock, so that it is told what was waited for.
+        let lock = LOCK_MS_MAX.min(statement / 2);
         format!(
             "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
              SET LOCAL idle_in_transaction_session_timeout = '30s'; \

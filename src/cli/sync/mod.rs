@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at how far the mirror's thread is.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the end of a run may take, at most.
+const CLOSE: Duration = Duration::from_secs(30);
 /// How long `resolve` waits for a database that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,7 +36,7 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
     let store = Store::open(global.data(), Options::default())?;
     let mirror = Mirror::start(&store, options)?;
     let run = Run { store, mirror, progress: Progress::new(global.quiet), is_json: global.json };
-    match command {
+    let done = match command {
         Command::Push(_) => run.push(out),
         Command::Pull(_) => run.pull(out),
         Command::Audit(args) => run.audits(place, args.deep, out),
@@ -43,7 +45,10 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
         Command::Status(_) => run.status(out),
         Command::Resolve(args) => run.resolve(args.trust.into(), out),
         Command::DeadLetters(_) => run.dead_letters(out),
-    }
+    };
+    // A checkpoint remembers what the database has: the next run need not send it again.
+    let closed = run.mirror.stop(CLOSE).and_then(|()| run.store.close(CLOSE));
+    done.and_then(|is_equal| closed.map(|()| is_equal))
 }
 
 fn options(place: &Place) -> Result<MirrorOptions> {

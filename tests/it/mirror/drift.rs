@@ -43,7 +43,8 @@ fn an_audit_names_exactly_the_nineteen_rows() {
     let (_database, bed, expected) = drifted();
     let report = bed.mirror.audit("docs", true).unwrap();
     assert_eq!((named(&report), report.drift()), (expected.clone(), 19), "{report:#?}");
-    assert_eq!((report.missing_remotely.len(), report.missing_locally.len()), (7, 4));
+    // What was added carries the digests of others: that is an edit by hand as well.
+    assert_eq!((report.missing_remotely.len(), report.hand_edited.len()), (7, 12));
     assert_ne!(report.local, report.database);
     let rehearsed = bed.mirror.repair("docs", Trust::Database, true).unwrap();
     assert_eq!((named(&rehearsed), rehearsed.repaired), (expected, 0));
@@ -101,7 +102,7 @@ fn a_truncated_table_stops_the_mirror_until_somebody_decides() {
         match trust {
             Trust::Local => bed.equals(&database.url),
             Trust::Database => {
-                bed.until("in_sync");
+                wait::until("the same as there", || bed.rows_here().len() == 1);
                 bed.follows(&database.url);
                 // What was never acknowledged stays: here is its only copy.
                 assert_eq!(bed.rows_here().len(), 1);
@@ -158,6 +159,6 @@ fn a_row_that_cannot_be_stored_here_holds_up_no_other() {
     assert!(try_sql(url, refused).is_err());
     sql(url, "UPDATE nearfield.chunks SET embedding = '[3,3,3]' WHERE id = 'wide'");
     wait::until("it came, too", || bed.rows_here().contains_key("wide"));
-    assert_eq!(bed.status().dead_letters_in, 0);
+    wait::until("no letter", || bed.status().dead_letters_in == 0);
     bed.follows(url);
 }

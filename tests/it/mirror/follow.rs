@@ -11,7 +11,7 @@ fn a_row_stands_in_the_table_as_people_expect_it() {
     let database = Cluster::shared().database();
     let url = &database.url;
     let bed = Bed::at(url);
-    let vector = [0.1f32, -1.5e-7, 3.402e38];
+    let vector = [0.1f32, -1.5e-7, 3.402e17];
     let metadata: Value =
         json!({"lang": "en", "tags": ["a", null, 1.5], "deep": {"yes": true}, "zero": -0.0});
     let row = Chunk::new("a\u{e9}'b").vector(vector).text("it's \u{1f600}\n").document("manual", 7);
