@@ -7,6 +7,7 @@ mod args;
 mod curve;
 mod data;
 mod generate;
+mod jobs;
 mod measure;
 #[cfg(feature = "mirror")]
 mod mirror;
@@ -15,6 +16,7 @@ mod pauses;
 mod report;
 mod run;
 mod scratch;
+mod searches;
 mod tally;
 mod truth;
 mod usage;
@@ -55,6 +57,11 @@ pub(super) enum Command {
     /// does not wait for its disk.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::MirrorArgs>),
+    /// Make every background job happen beside a thread that searches, and measure what both hold up
+    ///
+    /// Of the searches: how long they took while each job was the one that went on. Of the jobs: how long each held what writes
+    /// wait for. The store is made inside of --data and removed.
+    Pauses(Box<jobs::PausesArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -68,6 +75,7 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Open(args) => open::run(&args, global, out),
         #[cfg(feature = "mirror")]
         Command::Mirror(args) => mirror::run(&args, global, out),
+        Command::Pauses(args) => jobs::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }
