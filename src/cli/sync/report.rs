@@ -52,7 +52,7 @@ pub(super) fn status(status: &MirrorStatus, out: &mut dyn Write) -> io::Result<(
         wrapped("database ", &format!("{} of {}", database.database, database.server), out)?;
         let skew = database.clock_skew_ms;
         let edits = database.foreign_writes;
-        writeln!(out, "         edits by hand are {edits}; its clock is {skew} ms ahead")?;
+        writeln!(out, "         edits by hand are {edits}; its clock less ours: {skew} ms")?;
     } else {
         writeln!(out, "database does not answer")?;
     }

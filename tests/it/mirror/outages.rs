@@ -178,3 +178,17 @@ fn connections_that_an_administrator_ends() {
     }
     bed.equals(&database.url);
 }
+
+#[test]
+fn a_mirror_that_is_stopped_while_nobody_answers() {
+    let (database, proxy, bed) = line(60_000);
+    proxy.black_hole(Way::ToServer, true);
+    bed.put(&ids("row-", 0..10));
+    let (start, deadline) = (Instant::now(), Duration::from_secs(3));
+    bed.mirror.stop(deadline).unwrap();
+    assert!(start.elapsed() < deadline + AT_ONCE, "{:?}", start.elapsed());
+    // The next one sends what this one could not.
+    let again = Bed::with(bed.store.clone(), options(&database.url));
+    again.written.lock().unwrap().clone_from(&bed.written.lock().unwrap());
+    again.equals(&database.url);
+}

@@ -63,10 +63,11 @@ impl Report {
         let Audited { seconds, wire_bytes, deep_seconds } = self.audited;
         let bytes = grouped(wire_bytes as usize);
         writeln!(out, "== audit    {:.1} ms, {bytes} bytes; deep {deep_seconds:.2} s", seconds * 1e3)?;
-        writeln!(out, "   us                 {}", Summary::HEAD)?;
+        writeln!(out, "   us      {}", Summary::HEAD)?;
         for State { mirror, write, search } in &self.states {
-            writeln!(out, "   {mirror:<12}write  {write}")?;
-            writeln!(out, "   {:<12}search {search}", "")?;
+            writeln!(out, "   mirror {mirror}")?;
+            writeln!(out, "   write   {write}")?;
+            writeln!(out, "   search  {search}")?;
         }
         let Some(off) = self.states.first() else { return Ok(()) };
         for state in self.states.iter().skip(1) {
