@@ -1,15 +1,11 @@
 //! An in-process vector index that can prove it equals your Postgres.
 
-#[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]
 mod block;
 #[cfg(feature = "server")]
 pub mod cli;
-#[allow(dead_code, reason = "space reclaim is a user to come")]
 mod codes;
 mod config;
-#[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]
 mod disk;
-#[allow(dead_code, reason = "space reclaim is a user to come")]
 mod engine;
 mod error;
 mod filter;
@@ -18,18 +14,14 @@ mod ids;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
-#[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]
 mod manifest;
 mod metrics;
 #[cfg(feature = "mirror")]
-#[allow(dead_code, reason = "under construction")]
 mod mirror;
 #[cfg(feature = "mirror")]
-#[allow(dead_code, unused_imports, reason = "under construction")]
 mod postgres;
 mod record;
 mod sets;
-#[allow(dead_code, unused_imports, reason = "repair, snapshots and doctor are users to come")]
 mod wal;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};

@@ -157,6 +157,14 @@ impl<R: Remote> Sides<R> {
         Ok(all)
     }
 
+    /// Whether a collection was made here since the sides last agreed on them.
+    pub(super) fn has_new_collection(&self) -> Result<bool> {
+        let is_new = |c: &TapCollection| {
+            self.options.covers(c.name()) && !self.memory.collections.contains_key(c.name())
+        };
+        Ok(self.tap.collections()?.iter().any(is_new))
+    }
+
     pub(super) fn find(&self, name: &str) -> Result<Option<TapCollection>> {
         Ok(self.collections()?.into_iter().find(|collection| collection.name() == name))
     }

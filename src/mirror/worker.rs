@@ -117,12 +117,14 @@ impl<R: Remote> Worker<R> {
 
     fn plan(&self) -> Plan {
         let sides = &self.sides;
+        // A collection that was made a moment ago need not wait for the next look.
+        let look_ms = if sides.has_new_collection().unwrap_or(false) { 0 } else { sides.options.look_ms };
         Plan {
             now_ms: sides.now_ms(),
             is_blocked: sides.blocked.is_some(),
             is_connected: sides.database.is_some(),
             retry_ms: sides.backoff.until_ms(),
-            greet_ms: sides.looked_ms + sides.options.look_ms,
+            greet_ms: sides.looked_ms + look_ms,
             has_outgoing: sides.has_outgoing().unwrap_or(false),
             was_push: self.was_push,
             feed_ms: self.feed_ms,
@@ -235,7 +237,8 @@ impl<R: Remote> Worker<R> {
 
     /// Something that needs the database now.
     async fn ask<T>(&mut self, work: impl AsyncFnOnce(&mut Sides<R>) -> Step<T>) -> Step<T> {
-        if self.sides.database.is_none() && self.sides.blocked.is_none() {
+        let is_strange = self.sides.database.is_none() || self.sides.has_new_collection()?;
+        if is_strange && self.sides.blocked.is_none() {
             self.sides.greet().await?;
         }
         if self.sides.database.is_none() {

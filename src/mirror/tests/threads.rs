@@ -17,6 +17,8 @@ fn start(world: &Arc<Mutex<World>>, line: &Twin) -> (Store, Mirror, mpsc::Receiv
     let options = MirrorOptions::default()
         .poll_ms_min(1)
         .poll_ms_max(5)
+        // Nothing here may wait for the next look.
+        .look_ms(600_000)
         .on_change(move |line| _ = tell.send(line.into()));
     let _ = world;
     let mirror = Mirror::start_on(&store, line.clone(), options).unwrap();
@@ -39,6 +41,9 @@ fn a_write_is_mirrored_and_the_state_is_told() {
     until(&told, "in_sync");
     assert_eq!(x_there(&world, "x"), Some(1.0));
     assert!(mirror.audit(DOCS, true).unwrap().is_equal());
+    let later = store.create_collection("later", schema()).unwrap();
+    let token = later.upsert([Chunk::new("z").vector([1.0, 3.0])]).unwrap().token;
+    mirror.wait_mirrored(token, LONG).unwrap();
     world.lock().edit(DOCS, "y", Some(&[2.0, 2.0]));
     mirror.pull_now().unwrap();
     assert!(docs.get("y").unwrap().is_some());

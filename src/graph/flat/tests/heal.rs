@@ -60,7 +60,7 @@ fn rows_may_come_and_go_between_steps() {
         let space = crate::graph::Space { codes: &bed.codes, vectors: &bed.vectors };
         from = crate::graph::Graph::heal(&bed.graph, space, &bed.live, slot, 50, &mut bed.scratch);
         if let Some(rows) = new.next() {
-            bed.insert(rows, 2);
+            bed.insert(rows, 1);
             let more = random.sample(&bed.live, 100);
             bed.delete(&more);
         }

@@ -129,7 +129,7 @@ fn all_rows_die_and_others_come() {
             assert_eq!(bed.heal(100), 1);
             assert_eq!(bed.mend(), 0);
         }
-        let new = bed.insert(&rows[600..], 2);
+        let new = bed.insert(&rows[600..], 1);
         bed.heal(usize::MAX - 1);
         bed.mend();
         assert_eq!(bed.check(), Ok(0), "healed {heals}");
