@@ -41,7 +41,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
 pub use kernels::instruction_set;
-pub use metrics::Work;
+pub use metrics::{Times, Work};
 #[cfg(feature = "mirror")]
 pub use mirror::{
     AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, LastAudit, Migrate,

@@ -57,7 +57,7 @@ fn print_finding(f: &Finding, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// `text` in lines of [`WIDTH`], broken at spaces, each below the first word.
-fn wrapped(label: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn wrapped(label: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
     let indent = " ".repeat(label.len());
     let mut line = String::from(label);
     let mut is_empty = true;

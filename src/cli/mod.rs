@@ -8,6 +8,8 @@ mod doctor;
 mod postgres;
 mod progress;
 mod snapshot;
+#[cfg(feature = "mirror")]
+mod sync;
 mod verify;
 
 use crate::{Error, ErrorKind};
@@ -65,6 +67,12 @@ enum Command {
     Doctor,
     /// Open a store and check every byte of it
     Verify(verify::Args),
+    /// Bring a store and its Postgres database together, and prove it
+    ///
+    /// Nobody else may have the store open: a host that has it runs the mirror itself.
+    #[cfg(feature = "mirror")]
+    #[command(subcommand)]
+    Sync(sync::Command),
     /// Start a throw-away PostgreSQL with pgvector, for development and tests
     #[command(subcommand)]
     Postgres(postgres::Command),
@@ -91,12 +99,17 @@ where
         }
     };
     // Where 1 says "damaged", a folder without a store is a wrong command line.
+    #[cfg(feature = "mirror")]
+    let judges = matches!(cli.command, Command::Doctor | Command::Verify(_) | Command::Sync(_));
+    #[cfg(not(feature = "mirror"))]
     let judges = matches!(cli.command, Command::Doctor | Command::Verify(_));
     let done = match cli.command {
         Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),
+        #[cfg(feature = "mirror")]
+        Command::Sync(command) => sync::run(&command, &cli.global, out),
         Command::Postgres(command) => postgres::run(command, &cli.global, out),
     };
     match done.and_then(|good| out.flush().map(|()| good).map_err(output)) {

@@ -35,6 +35,23 @@ impl Bar {
         self.0.inc(steps as u64);
     }
 
+    #[cfg(feature = "mirror")]
+    pub(in crate::cli) fn is_shown(&self) -> bool {
+        !self.0.is_hidden()
+    }
+
+    /// How far a mirror is: what it fills, or what is left to send.
+    #[cfg(feature = "mirror")]
+    pub(in crate::cli) fn rows(&self, status: &crate::MirrorStatus) {
+        if let Some(fill) = &status.rebuild {
+            self.0.set_message(format!("{} MiB", fill.bytes >> 20));
+            self.at(fill.rows, fill.of_rows.max(fill.rows));
+        } else {
+            let left = (status.dirty_rows + status.dirty_deletes) as u64;
+            self.at(status.pushed, status.pushed + left);
+        }
+    }
+
     /// `done` of `all` steps.
     pub(in crate::cli) fn at(&self, done: u64, all: u64) {
         self.0.set_length(all);

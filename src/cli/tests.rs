@@ -54,6 +54,10 @@ fn help_fits_on_80_columns() {
         &["postgres", "--help"],
         &["postgres", "run", "--help"],
         &["snapshot", "create", "--help"],
+        #[cfg(feature = "mirror")]
+        &["sync", "repair", "--help"],
+        #[cfg(feature = "mirror")]
+        &["bench", "mirror", "--help"],
     ] {
         let (_, out, _) = called(args);
         let wide: Vec<&str> = out.lines().filter(|line| line.len() > 80).collect();

@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// Search every stored vector for itself, look every id up, check the graph
     #[arg(long)]
     deep: bool,
+    /// Give up damaged rows and lost commits: answers are not degraded any more. lost_rows.jsonl keeps a line for each row
+    #[arg(long)]
+    accept_loss: bool,
 }
 
 /// True if the store is healthy.
@@ -26,7 +29,12 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<b
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     let store = Store::open(data, Options::default())?;
-    let diagnosis = store.verify(args.deep)?;
+    let mut diagnosis = store.verify(args.deep)?;
+    if args.accept_loss {
+        let rows = store.accept_loss()?;
+        diagnosis = store.verify(args.deep)?;
+        diagnosis.notes.push(format!("{rows} damaged rows were given up; lost_rows.jsonl lists them"));
+    }
     tell(&diagnosis, global.json, out)?;
     // A store that is suspected takes no checkpoint: that is in the report already.
     let closed = store.close(CLOSE);

@@ -164,6 +164,12 @@ impl Collection {
         Ok(Page { chunks, next: slots.next().map(|s| s.0), degraded: self.inner.is_degraded() })
     }
 
+    /// Whether rows may be missing: then counts, look-ups and lists may come short, and answers of searches say `degraded`. What is
+    /// damaged and was not read yet is not known.
+    pub fn is_degraded(&self) -> bool {
+        self.inner.is_degraded()
+    }
+
     /// How many chunks match, exactly. Damaged ones do not count: see [`Stats::missing`].
     pub fn count(&self, filter: Option<&Filter>) -> Result<usize> {
         self.ready()?;

@@ -3,6 +3,7 @@
 use super::inner::Inner;
 use super::store::Shared;
 use super::write::upsert::Token;
+use crate::metrics::Times;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 
@@ -87,6 +88,9 @@ pub struct StoreStats {
     pub failures: Vec<String>,
     /// What is worth knowing of the folder.
     pub warnings: Vec<String>,
+    /// For each kind of background work that was done: how long it held what writes wait for. A write may have waited for
+    /// less of it, never for more.
+    pub pauses: Vec<(&'static str, Times)>,
 }
 
 /// What the log has done since the store was opened.
@@ -124,6 +128,7 @@ impl StoreStats {
             holes: health.holes.iter().map(|hole| (hole.first.0, hole.last.0)).collect(),
             damage: health.damage.clone(),
             failures: health.failures.iter().map(|(job, why)| format!("{job}: {why}")).collect(),
+            pauses: shared.line.pauses.times(),
             warnings: shared.home.as_ref().map(|home| home.warnings.clone()).unwrap_or_default(),
         }
     }

@@ -179,6 +179,13 @@ impl Store {
         self.alive.shared.checkpoint_whole()
     }
 
+    /// Accepts that damaged rows and lost commits are gone: answers are not `degraded` any more, and an id that may have been
+    /// one of them is not there. Says how many rows were given up; `lost_rows.jsonl` in the folder keeps a line for each. Not
+    /// while so much is bad that the disk is suspected ([`Options::repair_share_max`]).
+    pub fn accept_loss(&self) -> Result<usize> {
+        self.alive.shared.accept_loss()
+    }
+
     /// Takes no more writes, and makes the next opening fast: rows are linked until `deadline` has passed, then a checkpoint
     /// is written. What was acknowledged is durable in any case. Searches through handles that are left go on.
     pub fn close(&self, deadline: Duration) -> Result<()> {

@@ -6,7 +6,8 @@ use super::*;
 use crate::config::{GraphKind, Metric};
 use crate::disk::{Disk, RealDisk, write_envelope};
 use crate::error::ErrorKind;
-use crate::ids::{BlockId, Slot};
+use crate::ids::{BlockId, Slot, Ver};
+use crate::record::Grave;
 use crate::sets::SlotBits;
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -316,6 +317,36 @@ fn the_live_set_is_read_as_written() {
     for wrong in [&body[..7], &body[..8], &body[..body.len() - 1], &[&body[..], &[0]].concat()] {
         assert!(decode(1, wrong).is_none() && decode(2, wrong).is_none());
     }
+}
+
+#[test]
+fn l7_what_a_database_does_not_know_is_read_as_written_or_not_at_all() {
+    let (_folder, disk) = disk();
+    let grave = |ver, is_dirty| Grave { ver: Ver(ver), node: 7, is_dirty };
+    let live = SlotBits::default().with(&[Slot(1), Slot(70_000)], &[]);
+    let graves = vec![("a".into(), grave(5, true)), ("bb".into(), grave(-1, false))];
+    let marked = Marked { dirty: live.with(&[], &[Slot(1)]), graves };
+    let sets = Sets { ready: live.clone(), live, marked: Some(marked) };
+    for sets in [Sets { marked: Some(Marked::default()), ..Sets::default() }, sets.clone()] {
+        let named = write_sets(&disk, "s", &sets).unwrap();
+        let (read, wrote) = (read_sets(&disk, "s", &named).unwrap().marked.unwrap(), sets.marked.unwrap());
+        assert!(read.dirty.iter().eq(wrote.dirty.iter()) && read.graves == wrote.graves);
+    }
+    let body = encode(&sets);
+    assert!((0..body.len()).step_by(61).chain([body.len() - 1]).all(|len| decode(2, &body[..len]).is_none()));
+    assert!(decode(2, &[&body[..], &[0]].concat()).is_none() && decode(1, &body).is_none());
+    let bits = body.len() - 100;
+    for at in (0..8).chain(bits..body.len()) {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut wrong = body.clone();
+            wrong[at] = value;
+            // Whatever it is, it is something or nothing.
+            let _ = decode(2, &wrong).map(|sets| sets.marked.map(|marked| marked.graves.len()));
+        }
+    }
+    let mut twice = sets;
+    twice.marked.iter_mut().for_each(|marked| marked.graves.swap(0, 1));
+    assert!(decode(2, &encode(&twice)).is_none(), "not in order");
 }
 
 /// Makes every file that the manifest names, and commits it.

@@ -119,6 +119,7 @@ impl<R: Remote> Sides<R> {
     ) -> Step<()> {
         let seed = self.database.as_ref().map_or(0, |database| database.digest_seed);
         for part in heads.chunks(500) {
+            part.iter().for_each(|head| self.tap.observe(head.ver));
             let ids: Vec<_> = part.iter().map(|head| head.id.clone()).collect();
             let mut editions = reading.rows(collection.name(), &ids).await?;
             for edition in &mut editions {
@@ -129,6 +130,8 @@ impl<R: Remote> Sides<R> {
                 edition.stamp.ver = crate::ids::Ver(0);
             }
             self.apply(collection, editions, true)?;
+            // Those that were not here, too: the database must hear of their digests.
+            collection.soil(&ids, true)?;
         }
         Ok(())
     }

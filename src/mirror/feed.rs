@@ -9,7 +9,7 @@ use super::guards::{Block, deletes_max};
 use super::options::Trust;
 use super::remote::{Change, Reading, Remote, Snapshot};
 use super::sides::Sides;
-use super::trouble::{Step, Trouble};
+use super::trouble::Step;
 use crate::engine::tap::{TapCollection, Verdict};
 use crate::ids::ChunkId;
 use crate::record::Head;
@@ -141,7 +141,7 @@ impl<R: Remote> Sides<R> {
         let max = deletes_max(&self.options, rows + *sum);
         if deletes > max {
             let collection = collection.name().to_owned();
-            return self.verdict.ok_or(Trouble::Blocked(Block::MassDelete { collection, deletes, rows }));
+            return self.verdict.ok_or_else(|| Block::MassDelete { collection, deletes, rows }.into());
         }
         *sum = deletes;
         Ok(Trust::Database)

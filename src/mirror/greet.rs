@@ -8,7 +8,7 @@ use super::guards::{Meeting, Remembered, meet};
 use super::memory::{Ignored, Known};
 use super::remote::{Database, Fault, FaultClass, Reading, Remote, RemoteCollection};
 use super::sides::Sides;
-use super::trouble::{Step, Trouble};
+use super::trouble::Step;
 use crate::config::Schema;
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ impl<R: Remote> Sides<R> {
                 self.start_over();
                 self.resend = true;
             }
-            Meeting::Stop(block) => return Err(Trouble::Blocked(block)),
+            Meeting::Stop(block) => return Err(block.into()),
         }
         Ok(())
     }

@@ -15,6 +15,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// A host that is built without optimisation keeps whole futures on the stack: with the usual 2 MiB it overflows. What is not used is
+/// not taken.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A store's mirror in a Postgres database. Cloning gives another handle to the same mirror; when the last one goes, it stops.
 ///
 /// Writes and searches of the store never wait for it.
@@ -73,7 +77,8 @@ impl Mirror {
             runtime.block_on(worker.run());
             worker.farewell();
         };
-        let thread = std::thread::Builder::new().name("nearfield-mirror".into()).spawn(body);
+        let thread =
+            std::thread::Builder::new().name("nearfield-mirror".into()).stack_size(STACK_BYTES).spawn(body);
         thread.map_err(|e| failed("start the mirror's thread", e))?;
         Ok(Self { held: Arc::new(Held { shared, tap }) })
     }
@@ -81,6 +86,11 @@ impl Mirror {
     /// What it does and has done. Does not wait for the database.
     pub fn status(&self) -> MirrorStatus {
         self.held.shared.board.read()
+    }
+
+    /// Looks who answers, now. The error says why nobody does, or what must be decided first.
+    pub fn connect(&self) -> Result<()> {
+        self.ask(|reply| Request::Connect { reply })
     }
 
     /// Compares a collection with the database at one instant. `deep` makes digests anew from the bytes of both sides, which reads

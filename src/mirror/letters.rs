@@ -58,10 +58,11 @@ impl Letters {
                 && self.deferred.contains_key(&(collection.to_owned(), ticket.clone()))
     }
 
-    /// How many are parked or passed over in a collection.
-    pub(super) fn held(&self, collection: &str) -> usize {
-        self.out.get(collection).map_or(0, HashMap::len)
-            + self.deferred.keys().filter(|(name, _)| name == collection).count()
+    /// How many are parked or passed over in a collection, at a time.
+    pub(super) fn held(&self, collection: &str, now_ms: u64) -> usize {
+        let is_deferred =
+            |((name, _), until_ms): &(&(String, Ticket), &u64)| name == collection && **until_ms > now_ms;
+        self.out.get(collection).map_or(0, HashMap::len) + self.deferred.iter().filter(is_deferred).count()
     }
 
     /// A row of the database that cannot be stored here.
@@ -137,7 +138,7 @@ mod tests {
         assert!(letters.park("c", slot(2), "b".into(), "worse".into()));
         letters.refuse("c", "a".into(), "too wide".into());
         letters.defer("c", slot(3), 100);
-        assert_eq!((letters.len(), letters.held("c")), ((1, 1), 2));
+        assert_eq!((letters.len(), letters.held("c", 99), letters.held("c", 100)), ((1, 1), 2, 1));
         assert_eq!([1, 2, 3].map(|at| letters.holds("c", &slot(at))), [false, true, true]);
         assert!(!letters.holds("d", &slot(2)));
         letters.expire(100);

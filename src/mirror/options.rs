@@ -76,6 +76,8 @@ pub struct MirrorOptions {
     pub rebuild: RebuildPolicy,
     /// Disjoint ranges that a collection is filled by, 1 to 256; two are read at once. Default: 16. Leave it alone.
     pub rebuild_ranges: usize,
+    /// Do nothing but what is asked for. Default: false. For tools that look before anything changes.
+    pub manual: bool,
     /// Who is told, in one line, when the state changes. Default: nobody. It is called from the mirror's thread and must not wait.
     #[serde(skip)]
     pub on_change: Option<OnChange>,
@@ -117,6 +119,7 @@ impl Default for MirrorOptions {
             tombstone_days: 30,
             rebuild: RebuildPolicy::IfEmpty,
             rebuild_ranges: 16,
+            manual: false,
             on_change: None,
         }
     }
@@ -157,7 +160,8 @@ impl MirrorOptions {
         audit_seconds: u64,
         tombstone_days: u32,
         rebuild: RebuildPolicy,
-        rebuild_ranges: usize
+        rebuild_ranges: usize,
+        manual: bool
     }
 
     /// Sets [`MirrorOptions::on_change`].

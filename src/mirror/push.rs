@@ -75,14 +75,16 @@ impl<R: Remote> Sides<R> {
             if round.is_idle {
                 return Ok(rows);
             }
+            self.stepped();
         }
     }
 
     /// Whether a row waits that is not parked.
     pub(super) fn has_outgoing(&self) -> Step<bool> {
+        let now = self.now_ms();
         Ok(self.collections()?.iter().any(|collection| {
             let dirty = collection.dirty();
-            dirty.rows + dirty.graves > self.letters.held(collection.name())
+            dirty.rows + dirty.graves > self.letters.held(collection.name(), now)
         }))
     }
 

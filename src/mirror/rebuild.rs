@@ -211,7 +211,9 @@ impl<R: Remote> Sides<R> {
     pub(super) async fn rebuild(&mut self, name: &str) -> Step<()> {
         let collection = self.expect(name)?;
         self.start_fill(name)?;
-        while !self.fill(&collection).await? {}
+        while !self.fill(&collection).await? {
+            self.stepped();
+        }
         self.filled.insert(name.to_owned());
         while !self.verify(name).await? {}
         Ok(())
@@ -221,6 +223,7 @@ impl<R: Remote> Sides<R> {
     pub(super) async fn pull(&mut self) -> Step<()> {
         while let Some(name) = self.memory.unverified().map(str::to_owned) {
             self.verify(&name).await?;
+            self.stepped();
         }
         let mut reading = self.remote.read().await?;
         self.feed_up_to(&mut reading).await?;

@@ -134,7 +134,7 @@ impl<R: Remote> Sides<R> {
         } else {
             return Ok(Trust::Database);
         };
-        self.verdict.ok_or(Trouble::Blocked(block))
+        self.verdict.ok_or_else(|| block.into())
     }
 
     /// Deletes rows in the database that are not known here.
@@ -199,7 +199,7 @@ impl<R: Remote> Sides<R> {
             let is_told = self.asked.contains(&(name.clone(), ChunkId::from("")));
             if !is_told && is_disk_suspect(&self.options, ids.len() + nameless, collection.rows()) {
                 let (lost, rows) = (ids.len() + nameless, collection.rows());
-                return Err(Trouble::Blocked(Block::Damage { collection: name, lost, rows }));
+                return Err(Block::Damage { collection: name, lost, rows }.into());
             }
             let mut ids = ids;
             ids.retain(|id| !self.asked.contains(&(name.clone(), id.clone())));

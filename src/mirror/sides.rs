@@ -13,6 +13,7 @@ use super::options::{MirrorOptions, Trust};
 use super::remote::{Database, Fault, FaultClass, NodeId, NodeMark, Reading, Remote};
 use super::report::AuditReport;
 use super::retention::Retention;
+use super::status::MirrorStatus;
 use super::trouble::{Step, Trouble};
 use crate::engine::tap::{Tap, TapCollection};
 use crate::error::Result;
@@ -23,6 +24,9 @@ use std::sync::Arc;
 
 /// Rows that are fetched with one statement.
 const FETCH_ROWS: usize = 500;
+
+/// Who is told how a long piece of work goes.
+pub(super) type OnStep = Box<dyn Fn(MirrorStatus) + Send>;
 
 /// Unix time in milliseconds.
 pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -67,6 +71,7 @@ pub(super) struct Sides<R: Remote> {
     pub(super) audits: BTreeMap<String, AuditReport>,
     pub(super) counts: Counts,
     pub(super) last_fault: Option<String>,
+    pub(super) on_step: Option<OnStep>,
 }
 
 /// What was done since the mirror started.
@@ -123,6 +128,7 @@ impl<R: Remote> Sides<R> {
             audits: BTreeMap::new(),
             counts: Counts::default(),
             last_fault: None,
+            on_step: None,
             tap,
             options,
             clock,
@@ -135,6 +141,13 @@ impl<R: Remote> Sides<R> {
 
     pub(super) fn node(&self) -> NodeId {
         NodeId(self.tap.node())
+    }
+
+    /// A step of something longer was done.
+    pub(super) fn stepped(&self) {
+        if let (Some(on_step), Ok(status)) = (&self.on_step, self.status()) {
+            on_step(status);
+        }
     }
 
     /// The collections that take part.
@@ -165,7 +178,7 @@ impl<R: Remote> Sides<R> {
                 // A store that cannot write now may be able to later: its disk is full.
                 self.backoff.fail(FaultClass::Resource, self.now_ms(), self.random.next());
             }
-            Trouble::Blocked(block) => self.blocked = Some(block.clone()),
+            Trouble::Blocked(block) => self.blocked = Some((**block).clone()),
             Trouble::Remote(fault) => self.note_fault(fault),
         }
     }

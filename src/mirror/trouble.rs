@@ -11,12 +11,18 @@ pub(super) enum Trouble {
     Remote(Fault),
     Local(Error),
     /// A person must decide.
-    Blocked(Block),
+    Blocked(Box<Block>),
 }
 
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
         Self::Remote(fault)
+    }
+}
+
+impl From<Block> for Trouble {
+    fn from(block: Block) -> Self {
+        Self::Blocked(Box::new(block))
     }
 }
 

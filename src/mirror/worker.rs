@@ -31,6 +31,7 @@ type Reply<T> = SyncSender<Result<T>>;
 
 /// What somebody wants done.
 pub(super) enum Request {
+    Connect { reply: Reply<()> },
     Audit { collection: String, is_deep: bool, reply: Reply<AuditReport> },
     Repair { collection: String, trust: Trust, dry_run: bool, reply: Reply<AuditReport> },
     Rebuild { collection: String, reply: Reply<()> },
@@ -67,7 +68,9 @@ pub(super) struct Worker<R: Remote> {
 }
 
 impl<R: Remote> Worker<R> {
-    pub(super) fn new(sides: Sides<R>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(mut sides: Sides<R>, shared: Arc<Shared>) -> Self {
+        let (board, told, clock) = (shared.clone(), sides.options.on_change.clone(), sides.clock.clone());
+        sides.on_step = Some(Box::new(move |status| board.board.post(status, clock(), told.as_ref())));
         let now = sides.now_ms();
         let audit_ms = now + sides.options.audit_seconds * 1_000;
         let (collect_ms, indexer) = (now + COLLECT_MS, Indexer::default());
@@ -84,6 +87,10 @@ impl<R: Remote> Worker<R> {
             let request = self.shared.requests.lock().pop_front();
             if let Some(request) = request {
                 self.serve(request).await;
+                continue;
+            }
+            if self.sides.options.manual {
+                self.shared.wake.notified().await;
                 continue;
             }
             match next(&self.plan()) {
@@ -103,7 +110,8 @@ impl<R: Remote> Worker<R> {
         let left_ms = self.shared.deadline_ms.load(Ordering::Acquire).saturating_sub(self.sides.now_ms());
         // A fifth of the time stays for what has to be written down.
         let left = Duration::from_millis(left_ms * 4 / 5);
-        if self.sides.database.is_some() && self.sides.blocked.is_none() {
+        let sides = &self.sides;
+        if sides.database.is_some() && sides.blocked.is_none() && !sides.options.manual {
             let _ = tokio::time::timeout(left, self.sides.push_all()).await;
         }
         // Without it the next start reads again what is here.
@@ -195,6 +203,7 @@ impl<R: Remote> Worker<R> {
 
     async fn serve(&mut self, request: Request) {
         match request {
+            Request::Connect { reply } => self.answer(reply, async |_| Ok(())).await,
             Request::Audit { collection, is_deep, reply } => {
                 self.answer(reply, async |sides| sides.audit(&collection, is_deep).await).await
             }
@@ -243,7 +252,7 @@ impl<R: Remote> Worker<R> {
         }
         if self.sides.database.is_none() {
             if let Some(block) = &self.sides.blocked {
-                return Err(Trouble::Blocked(block.clone()));
+                return Err(block.clone().into());
             }
             return Err(not_connected(self.sides.last_fault.as_deref()));
         }

@@ -100,7 +100,8 @@ impl Lines {
     /// Said at the beginning of each transaction.
     fn limits(&self, version: i32) -> String {
         let statement = self.statement_ms_max;
-        let lock = LOCK_MS_MAX.min(statement);
+        // First the lock, so that it is told what was waited for.
+        let lock = LOCK_MS_MAX.min(statement / 2);
         let transaction = match version {
             LIMITS_TRANSACTIONS.. => {
                 format!("SET LOCAL transaction_timeout = {}; ", self.transaction_max().as_millis())

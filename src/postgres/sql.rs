@@ -242,3 +242,17 @@ pub(super) const INDEX_DROP: &str = "SELECT format('DROP INDEX CONCURRENTLY IF E
 pub(super) const INDEX_MAKE: &str = "
 SELECT format('CREATE INDEX CONCURRENTLY %I ON %I.chunk USING %s ((embedding::vector(%s)) %s) WITH (%s) '
               'WHERE collection = %L AND NOT deleted', $2::text, $1::text, $3::text, $4::int, $5::text, $6::text, $7::text)";
+
+/// All of a table as people could copy it, and a table of the same shape to copy it into.
+pub(super) const FLOOR_OUT: &str = "
+COPY chunk (collection, id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, metadata, embedding_model,
+            embedding, content_ref, created_at, updated_at, change_xid) TO STDOUT (FORMAT binary)";
+
+pub(super) const FLOOR: &str =
+    "DROP TABLE IF EXISTS bench_floor; CREATE TABLE bench_floor (LIKE chunk INCLUDING ALL)";
+
+pub(super) const FLOOR_IN: &str = "
+COPY bench_floor (collection, id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, metadata, embedding_model,
+                  embedding, content_ref, created_at, updated_at, change_xid) FROM STDIN (FORMAT binary)";
+
+pub(super) const FLOOR_END: &str = "DROP TABLE bench_floor";

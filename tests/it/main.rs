@@ -12,6 +12,8 @@ mod bench;
 mod calls;
 #[cfg(feature = "server")]
 mod cli_store;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod cli_sync;
 mod concurrent;
 #[cfg(target_os = "linux")]
 mod disks;
@@ -21,6 +23,8 @@ mod durable;
 mod features;
 mod heal;
 mod kill;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod mirror;
 mod model;
 mod oracle;
 #[cfg(all(feature = "mirror", feature = "server"))]

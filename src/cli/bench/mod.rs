@@ -7,12 +7,16 @@ mod args;
 mod curve;
 mod data;
 mod generate;
+mod jobs;
 mod measure;
+#[cfg(feature = "mirror")]
+mod mirror;
 mod open;
 mod pauses;
 mod report;
 mod run;
 mod scratch;
+mod searches;
 mod tally;
 mod truth;
 mod usage;
@@ -45,6 +49,19 @@ pub(super) enum Command {
     /// leaves it as it is. The kill is real: this program runs itself as a child that writes, and kills it with SIGKILL.
     /// The files are in the page cache.
     Open(Box<open::OpenArgs>),
+    /// Measure what a mirror costs, beside what its database does by itself
+    ///
+    /// Rows pushed beside the same rows by COPY into the same table, rows rebuilt beside COPY out and beside building the
+    /// graph alone, an audit of equal sides, and writes and searches while the mirror is off, healthy, hung, refused and
+    /// catching up. The database should be an empty one; without --database-url a throw-away server is started, which
+    /// does not wait for its disk.
+    #[cfg(feature = "mirror")]
+    Mirror(Box<mirror::MirrorArgs>),
+    /// Make every background job happen beside a thread that searches, and measure what both hold up
+    ///
+    /// Of the searches: how long they took while each job was the one that went on. Of the jobs: how long each held what writes
+    /// wait for. The store is made inside of --data and removed.
+    Pauses(Box<jobs::PausesArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -56,6 +73,9 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Search(args) => run::search(&args, global, out),
         Command::Write(args) => write::run(&args, global, out),
         Command::Open(args) => open::run(&args, global, out),
+        #[cfg(feature = "mirror")]
+        Command::Mirror(args) => mirror::run(&args, global, out),
+        Command::Pauses(args) => jobs::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }

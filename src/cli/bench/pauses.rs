@@ -55,13 +55,18 @@ impl Pauses {
     /// Counts a call that began at `from` in a measurement that began at `start`; says how long it took.
     pub(super) fn record(&mut self, start: Instant, from: Instant) -> Duration {
         let took = from.elapsed();
+        self.add(took, from.duration_since(start));
+        took
+    }
+
+    /// Counts what took so long, and began so long after the start of the measurement.
+    pub(super) fn add(&mut self, took: Duration, at: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(nanos)] += 1;
         self.count += 1;
         self.max = self.max.max(nanos);
         self.over += u64::from(took > PAUSE);
-        self.keep(Pause { ms: nanos as f64 / 1e6, at_s: from.duration_since(start).as_secs_f64() });
-        took
+        self.keep(Pause { ms: nanos as f64 / 1e6, at_s: at.as_secs_f64() });
     }
 
     fn keep(&mut self, pause: Pause) {

@@ -4,10 +4,11 @@
 //! (or the first look-up that needs to know) reads the whole file, finds exactly the rows that are damaged, and takes them out of
 //! `live`, `ready`, the tail and the id table into `missing`. What is done on the disk about it is `repair.rs`.
 //!
-//! Invariant: from the first touch of a bad piece until its rows are written again, every answer says `degraded`.
+//! Invariant: from the first touch of a bad piece until its rows are written again, or their loss is accepted, every answer says `degraded`.
 
 use super::missing::Trace;
 use crate::engine::inner::Inner;
+use crate::engine::upkeep::pauses::Job;
 use crate::engine::view::View;
 use crate::engine::{tables::ids, view};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +38,10 @@ impl Damage {
 
     pub(crate) fn set_holes(&self) {
         self.has_holes.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn clear_holes(&self) {
+        self.has_holes.store(false, Ordering::Release);
     }
 
     /// A live row could not be read.
@@ -86,6 +91,13 @@ impl Inner {
         marked
     }
 
+    /// Answers are whole again without the rows that are missing; says how many those were.
+    pub(crate) fn forget_missing(&self) -> usize {
+        let forgotten = self.files.lock().missing.forget();
+        self.refresh_missing();
+        forgotten
+    }
+
     /// Rows were found, or written again.
     pub(crate) fn refresh_missing(&self) {
         let files = self.files.lock();
@@ -111,6 +123,7 @@ impl Inner {
 
     fn take_out(&self, mut bad: Vec<Slot>) -> usize {
         let _writer = self.writer.lock();
+        let _pause = self.line.pauses.begin(Job::Repair);
         let mut view = View::clone(&self.view.load());
         bad.retain(|slot| view.live.contains(*slot));
         if bad.is_empty() {

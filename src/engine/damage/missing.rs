@@ -1,7 +1,7 @@
 //! Rows that are damaged and have no other copy here: which slots, and what is still known of them.
 //!
 //! Invariants: a missing slot is in no set of live slots, so no answer holds it; it stays missing, across openings, until its id
-//! is written or deleted. What is not known of a row is never guessed: an id is "not there" only if no missing row can be it.
+//! is written or deleted, or the loss is accepted. What is not known of a row is never guessed: an id is "not there" only if no missing row can be it.
 
 use crate::engine::tables::ids;
 use crate::engine::view::View;
@@ -80,6 +80,13 @@ impl Missing {
             return None;
         }
         self.rows.iter().find(|(_, trace)| trace.hash.is_none()).map(|(slot, _)| *slot)
+    }
+
+    /// Forgets the rows that were told; says how many.
+    pub(crate) fn forget(&mut self) -> usize {
+        let told: Vec<Slot> = self.slots().filter(|slot| !self.untold.contains(slot)).collect();
+        told.iter().for_each(|slot| self.clear(*slot));
+        told.len()
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {

@@ -16,8 +16,9 @@ use crate::engine::files::home::Home;
 use crate::engine::inner::Inner;
 use crate::engine::store::Shared;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::Slot;
-use serde::Serialize;
+use crate::ids::{Seq, Slot};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Bad blocks that are repaired however few blocks there are.
@@ -39,11 +40,18 @@ pub(crate) struct LostRow {
     pub(crate) version: Option<i64>,
     /// The hash of the id with the store's seed, where that is all that is left of it.
     pub(crate) id_hash: Option<String>,
-    /// Rows do not know the commit that wrote them.
-    pub(crate) seq: Option<u64>,
+    /// The row was committed at this seq or before: rows do not know the commit that wrote them.
+    pub(crate) seq_max: u64,
     pub(crate) file: String,
     /// The bad pieces of that file; none if the file as a whole cannot be used.
     pub(crate) pieces: Vec<u32>,
+}
+
+/// What a line of the list says of which row it is. A slot is a row's name for ever.
+#[derive(PartialEq, Eq, Hash, Deserialize)]
+struct LostKey {
+    collection: String,
+    slot: u32,
 }
 
 /// Somebody who may have other copies.
@@ -65,6 +73,19 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Forgets what is missing, once it is written down, and that commits are. Says how many rows that were.
+    pub(crate) fn accept_loss(&self) -> Result<usize> {
+        self.check_suspicion()?;
+        self.repair()?;
+        let collections = self.open_collections();
+        let accepted = collections.iter().map(|inner| inner.forget_missing()).sum();
+        self.health.lock().holes.clear();
+        collections.iter().for_each(|inner| inner.damage.clear_holes());
+        // The log that has the holes ends, and a manifest says what is missing: nothing.
+        self.checkpoint_whole()?;
+        Ok(accepted)
     }
 
     /// Whether [`Self::repair`] has something to do.
@@ -103,7 +124,8 @@ impl Shared {
             keep_copy(disk, path)?;
         }
         let slots: Vec<Slot> = inner.files.lock().missing.untold().iter().copied().collect();
-        let rows: Vec<LostRow> = slots.iter().map(|slot| inner.lost_row(*slot)).collect();
+        let seq_max = home.manifests.lock().first().map_or(Seq(0), |manifest| manifest.seq);
+        let rows: Vec<LostRow> = slots.iter().map(|slot| inner.lost_row(*slot, seq_max)).collect();
         for (path, pieces) in self.keep_pieces(disk, inner)? {
             self.note_damaged(format!("{path}: the checksums of pieces {pieces:?} do not match"));
         }
@@ -146,7 +168,8 @@ impl Shared {
 }
 
 impl Inner {
-    fn lost_row(&self, slot: Slot) -> LostRow {
+    /// Only rows of files are lost, and the manifest that names a file is not older than its rows.
+    fn lost_row(&self, slot: Slot, seq_max: Seq) -> LostRow {
         let view = self.view.load_full();
         let body = view.tables.rows.get(slot);
         let hash = self.files.lock().missing.hash_of(slot);
@@ -157,7 +180,7 @@ impl Inner {
             id: body.as_ref().map(|row| row.id.to_owned()),
             version: body.as_ref().map(|row| row.ver.0),
             id_hash: hash.filter(|_| body.is_none()).map(|hash| format!("{hash:016x}")),
-            seq: None,
+            seq_max: seq_max.0,
             file: self.file_of(slot),
             pieces: file.map(|file| file.file().bad()).unwrap_or_default(),
         }
@@ -216,12 +239,13 @@ fn append(disk: &dyn Disk, rows: &[LostRow]) -> Result<()> {
     if text.last().is_some_and(|byte| *byte != b'\n') {
         text.push(b'\n');
     }
-    let held: std::collections::HashSet<Vec<u8>> = text.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+    let held: HashSet<LostKey> =
+        text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let before = text.len();
     for row in rows {
         let line = serde_json::to_vec(row)
             .map_err(|e| Error::new(ErrorKind::Internal, "a lost row is no JSON").with_source(e))?;
-        if !held.contains(&line) {
+        if !held.contains(&LostKey { collection: row.collection.clone(), slot: row.slot }) {
             text.extend_from_slice(&line);
             text.push(b'\n');
         }

@@ -7,6 +7,7 @@ use crate::block::CodesFile;
 use crate::disk::{Mapping, Named, SectionsFile};
 use crate::engine::inner::Inner;
 use crate::engine::store::Shared;
+use crate::engine::upkeep::pauses::Job;
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BlockId, Slot};
@@ -113,6 +114,7 @@ impl Inner {
         // Encoded before anyone has to wait, and again only if the codec was replaced meanwhile.
         let before = self.view.load_full();
         let mut codes = codes_of(&before)?;
+        let _pause = self.line.pauses.begin(Job::Repair);
         let _alone = self.linking.write();
         let _writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());

@@ -9,6 +9,7 @@ use super::seal;
 use crate::disk::{Bug, fault, planted};
 use crate::engine::inner::Inner;
 use crate::engine::store::Shared;
+use crate::engine::upkeep::pauses::Job;
 use crate::engine::view::View;
 use crate::engine::write::commit::Mark;
 use crate::error::Result;
@@ -62,7 +63,7 @@ impl Shared {
     ) -> Result<()> {
         let (mark, subjects) = self.instant();
         // What the sets show and only the log holds must not be lost with the end of the log.
-        self.line.with_log(|log| log.flush()).unwrap_or(Ok(()))?;
+        self.line.with_log_for(Job::Checkpoint, |log| log.flush()).unwrap_or(Ok(()))?;
         let mut next = manifests[0].clone();
         next.number = home.next_number();
         next.seq = mark.seq;
@@ -88,7 +89,7 @@ impl Shared {
         next.collections.sort_by_key(|entry| entry.number);
         next.replay_from = replay_from(&next, &subjects, mark);
         if scope == Scope::Whole {
-            self.line.with_log(|log| log.cut()).unwrap_or(Ok(()))?;
+            self.line.with_log_for(Job::Checkpoint, |log| log.cut()).unwrap_or(Ok(()))?;
         }
         let replay_from = next.replay_from;
         home.commit(manifests, next)?;
@@ -224,10 +225,10 @@ impl Shared {
     fn clean(&self, home: &Home, manifests: &[Manifest], replay_from: Seq) -> Result<()> {
         let from = if planted(Bug::DeleteLogTooEarly) { Seq(u64::MAX) } else { replay_from };
         // Not between two commits: removing a large file takes longer than a write may wait.
-        let obsolete = self.line.with_log(|log| log.obsolete(from)).unwrap_or_default();
+        let obsolete = self.line.with_log_for(Job::Checkpoint, |log| log.obsolete(from)).unwrap_or_default();
         for path in &obsolete {
             home.disk.remove(path).map_err(|e| fault("remove", path, e))?;
-            self.line.with_log(|log| log.forget(path));
+            self.line.with_log_for(Job::Checkpoint, |log| log.forget(path));
         }
         let spared = |folder: &str| {
             // A collection that was made a moment ago is in no manifest yet.

@@ -9,6 +9,7 @@ use crate::disk::{Disk, publish, temporary};
 use crate::engine::inner::Inner;
 use crate::engine::tables::fields::FieldBlock;
 use crate::engine::tables::ids;
+use crate::engine::upkeep::pauses::Job;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::ids::{BlockId, Seq, Slot};
@@ -218,6 +219,7 @@ impl Inner {
             let fields = Arc::new(FieldBlock::of_file(file.rows(), true));
             drop(fields.read(&view.tables.rows, BlockId(block.block)));
             let _writer = self.writer.lock();
+            let _pause = self.line.pauses.begin(Job::Seal);
             let mut view = View::clone(&self.view.load());
             let mut tables = view.tables.as_ref().clone();
             tables.vectors = tables.vectors.with_replaced_block(at, file.vectors(), Some(file.clone()))?;

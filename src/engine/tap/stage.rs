@@ -103,7 +103,6 @@ impl Here {
 
 impl Draft {
     pub(crate) fn stage_tapped(&mut self, tapped: Tapped, clock: &mut Clock, staged: &mut Staged) {
-        clock.catch_up();
         match tapped {
             Tapped::Apply { editions, force } => {
                 for edition in editions {
@@ -132,6 +131,7 @@ impl Draft {
                 inner.acknowledge(here.ticket(&edition.id).as_slice());
             }
             Ordering::Greater if force && !is_same_end => {
+                clock.catch_up();
                 let (ver, node) = self.version(here.ver(), clock);
                 let stamp = Stamp { ver, node, ..edition.stamp };
                 self.take(Edition { stamp, ..edition }, &here, Some(staged.seq), staged);
@@ -199,6 +199,7 @@ impl Draft {
         let inner = self.collection().clone();
         let Here::Row { slot, ver, .. } = inner.here(self.view(), id) else { return };
         let Some(new) = self.again(slot) else { return };
+        clock.catch_up();
         let (ver, node) = self.version(Some(ver), clock);
         staged.removed.push(slot);
         staged.applied.stored += 1;

@@ -152,6 +152,13 @@ fn m2_an_acknowledgement_of_a_slot_that_was_replaced_changes_nothing() {
     side.docs.acknowledge(&second);
     assert_eq!(side.send(), [edition("a", side.stamp("a").unwrap().0, side.tap.node(), 3)]);
     assert_eq!(side.docs.dirty().rows, 0);
+    // Nor does one of a deletion that was followed by another.
+    side.delete("a");
+    let first: Vec<Ticket> = side.out().into_iter().map(|o| o.ticket).collect();
+    side.put("a", 4);
+    side.delete("a");
+    side.docs.acknowledge(&first);
+    assert_eq!(side.docs.dirty().graves, 1);
 }
 
 #[test]
@@ -239,7 +246,13 @@ fn a_newer_version_from_the_database_replaces_and_a_dirty_loser_is_told() {
     assert_eq!((applied.stored, applied.deleted, applied.conflicts.len()), (1, 1, 2));
     assert_eq!((side.n("a"), side.n("b")), (None, Some(7)));
     assert_eq!(side.docs.dirty(), Dirty::default());
-    assert_eq!(side.docs.drop_clean(&[edition("b", far, OTHER, 7).head()]).unwrap(), 1);
+    let head = edition("b", far, OTHER, 7).head();
+    let other = Head { node: OTHER + 1, ..head.clone() };
+    side.docs.soil(&["b".into()], false).unwrap();
+    assert_eq!(side.docs.drop_clean(std::slice::from_ref(&head)).unwrap(), 0, "it is dirty");
+    side.send();
+    assert_eq!(side.docs.drop_clean(&[other]).unwrap(), 0, "it is of another version");
+    assert_eq!(side.docs.drop_clean(&[head]).unwrap(), 1);
     assert_eq!((side.n("b"), side.stamp("b")), (None, None));
 }
 

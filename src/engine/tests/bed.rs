@@ -48,6 +48,18 @@ pub(super) fn chunk(id: usize, version: u64) -> Chunk {
 impl Bed {
     /// Two blocks that are sealed, one that grew until the store was closed, and a log with writes after that.
     pub(super) fn new() -> Self {
+        Self::make(|_| {})
+    }
+
+    /// The same of a store that got a mirror on the way.
+    pub(super) fn attached() -> Self {
+        Self::make(|store| {
+            store.tap().attach().unwrap();
+            store.tap().remember(b"a cursor").unwrap();
+        })
+    }
+
+    fn make(on_the_way: impl FnOnce(&Store)) -> Self {
         let disk = SimDisk::new();
         let mut bed = Self { disk: disk.clone(), states: vec![Model::new()], ever: BTreeMap::new() };
         let store = open(&disk).unwrap();
@@ -57,6 +69,7 @@ impl Bed {
             bed.upsert(&docs, part.map(|id| chunk(id, 1)).collect());
         }
         store.checkpoint().unwrap();
+        on_the_way(&store);
         bed.delete(&docs, &["id-3", "id-120", "id-200"]);
         bed.upsert(&docs, (60..70).map(|id| chunk(id, 2)).collect());
         store.close(Duration::from_secs(60)).unwrap();

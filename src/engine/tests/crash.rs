@@ -6,12 +6,15 @@
 
 use super::check::{Checked, Files, recover, start_of, swept};
 use super::model::{World, options};
-use crate::config::Durability;
+use crate::config::{Durability, Options};
 use crate::disk::Disk;
 use crate::disk::sim::Loss;
 use crate::engine::Store;
 use crate::error::ErrorKind;
 use std::sync::Arc;
+
+/// Begins a run.
+type Make = fn(u64, Options) -> World;
 
 /// Whether this is the run of a release.
 pub(super) fn is_long() -> bool {
@@ -24,8 +27,8 @@ pub(super) fn seeds(first: u64) -> impl Iterator<Item = u64> {
     (named.unwrap_or(first)..).take(if named.is_some() { 1 } else { usize::MAX })
 }
 
-fn crash_everywhere(seed: u64, durability: Durability) -> Checked<usize> {
-    let mut world = World::new(seed, options(durability));
+fn crash_everywhere(seed: u64, durability: Durability, make: Make) -> Checked<usize> {
+    let mut world = make(seed, options(durability));
     let n = 5 + world.random.below(36);
     world.walk(n);
     let (mut replay, mut files, mut images) = (world.disk.replay(), Files::default(), 0);
@@ -65,11 +68,11 @@ fn go_on(
     recover(image, &world.options, &[point]).map(drop)
 }
 
-fn run(first: u64, durability: Durability, goal: usize) {
+fn run(first: u64, durability: Durability, make: Make, goal: usize) {
     let (mut images, mut runs) = (0, 0);
     let started = std::time::Instant::now();
     for seed in seeds(first) {
-        images += crash_everywhere(seed, durability).unwrap_or_else(|e| panic!("{e}"));
+        images += crash_everywhere(seed, durability, make).unwrap_or_else(|e| panic!("{e}"));
         runs += 1;
         if images >= goal {
             break;
@@ -83,12 +86,18 @@ fn run(first: u64, durability: Durability, goal: usize) {
 
 #[test]
 fn l1_l2_l3_l5_acknowledged_writes_survive_a_power_loss_at_any_operation() {
-    run(1, Durability::Durable, if is_long() { 300_000 } else { 16_000 });
+    run(1, Durability::Durable, World::new, if is_long() { 300_000 } else { 16_000 });
 }
 
 #[test]
 fn l2_a_power_loss_takes_only_the_end_of_buffered_writes() {
-    run(1_000_001, Durability::Buffered, if is_long() { 30_000 } else { 4_000 });
+    run(1_000_001, Durability::Buffered, World::new, if is_long() { 30_000 } else { 4_000 });
+}
+
+/// What is dirty and buried is looked at in `engine/tap/tests/model.rs`.
+#[test]
+fn l1_l2_l3_l5_hold_in_a_store_with_a_mirror() {
+    run(2_000_001, Durability::Durable, World::attached, if is_long() { 60_000 } else { 3_000 });
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn sample(n: u64, count: usize, random: &mut Random) -> Vec<u64> {
 
 #[test]
 fn l8_every_flipped_bit_is_found_or_harmless() {
-    let bed = Bed::new();
+    let bed = Bed::attached();
     let (mut tally, mut random) = (Tally::default(), Random::new(8));
     let files = bed.disk.files();
     for (path, len) in files.iter().filter(|(_, len)| **len > 0) {
@@ -205,7 +205,7 @@ fn l7_every_length_of_every_file() {
 
 #[test]
 fn l7_garbage_huge_lengths_and_files_of_another_store() {
-    let (bed, other) = (Bed::new(), Bed::new());
+    let (bed, other) = (Bed::attached(), Bed::new());
     let (mut tally, mut random) = (Tally::default(), Random::new(9));
     let files = bed.disk.files();
     let strangers = other.disk.contents();

@@ -193,6 +193,14 @@ impl World {
         Self::on(SimDisk::new(), Start::default(), seed, options).unwrap()
     }
 
+    /// A new store with a mirror, which nobody serves: its log and its sets hold more.
+    pub(super) fn attached(seed: u64, options: Options) -> Self {
+        let mut world = Self::new(seed, options);
+        world.store().tap().attach().unwrap();
+        world.remember(world.state().clone(), true);
+        world
+    }
+
     /// A store that `before` was acknowledged of, by somebody else.
     pub(super) fn on(disk: SimDisk, before: Start, seed: u64, options: Options) -> Result<Self> {
         let store = Store::open_still(Arc::new(disk.clone()), options.clone())?;

@@ -4,6 +4,7 @@
 //! all other work sleeps for as long as its share of a core demands; a job that failed is told in the statistics and tried
 //! again later.
 
+use super::pauses::Job;
 use crate::config::Durability;
 use crate::engine::damage::scrub::Scrub;
 use crate::engine::files::checkpoint::Scope;
@@ -164,7 +165,7 @@ impl Work {
         if options.durability == Durability::Buffered
             && self.flushed.elapsed() >= Duration::from_millis(options.flush_ms)
         {
-            let done = self.shared.line.with_log(|log| log.flush());
+            let done = self.shared.line.with_log_for(Job::Flush, |log| log.flush());
             self.flushed = Instant::now();
             self.shared.note("flush", done.unwrap_or(Ok(())));
         }

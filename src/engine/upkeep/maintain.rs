@@ -3,6 +3,7 @@
 //! In a store in memory a write of n rows pays for a few n lists of healing, so no write pays for all.
 //! [`Inner::heal_all`] does a whole pass.
 
+use super::pauses::Job;
 use crate::codes::{CodeTable, Codec};
 use crate::engine::inner::{Chores, Healing, Inner};
 use crate::engine::view::View;
@@ -108,6 +109,7 @@ impl Inner {
 
     fn heal_step(&self, chores: &mut Chores, budget: usize) {
         let Some(healing) = &mut chores.healing else { return };
+        let _pause = self.line.pauses.begin(Job::Heal);
         let _alone = self.linking.write();
         let view = self.view.load_full();
         let next = self.with_scratch(|s| self.graph.heal(view.space(), &view.ready, healing.from, budget, s));
@@ -135,6 +137,7 @@ impl Inner {
             let mut lost = self.graph.lost(&view.ready.with(&[], &view.tail));
             let mut mended = 0;
             while lost.len() > 0 {
+                let _pause = self.line.pauses.begin(Job::Mend);
                 let _alone = self.linking.write();
                 let view = self.view.load_full();
                 mended += self
@@ -166,6 +169,7 @@ impl Inner {
         let mut work = Vec::new();
         // No memory for a second set of codes: the old ones serve on.
         let Ok(codes) = self.encode_rows(&view, CodeTable::new(codec), &mut work) else { return };
+        let _pause = self.line.pauses.begin(Job::Train);
         let _alone = self.linking.write();
         let _writer = self.writer.lock();
         let mut view = View::clone(&self.view.load());

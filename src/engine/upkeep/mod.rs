@@ -2,5 +2,6 @@
 
 pub(super) mod keeper;
 pub(super) mod maintain;
+pub(super) mod pauses;
 pub(super) mod reclaim;
 pub(super) mod warm;

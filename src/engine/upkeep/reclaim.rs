@@ -4,6 +4,7 @@
 //! Invariants: a row that moves keeps its version and its id, so nobody but the store notices; a block is dropped when none of
 //! its rows is live and no list names one; the block that grows stays.
 
+use super::pauses::Job;
 use crate::engine::inner::Inner;
 use crate::engine::view::{Tables, View};
 use crate::engine::write::draft::{Change, Order};
@@ -48,7 +49,9 @@ impl Inner {
         let change = Change::Move(live.take(rows.min(MOVE_ROWS)).collect());
         // On a full disk, say, nothing moves: it is tried again later.
         let order = Order { collection: self.clone(), tenant: None, change };
+        let pause = self.line.pauses.begin(Job::Move);
         let moved = self.line.commit(order).is_ok_and(|done| done.removed > 0);
+        drop(pause);
         self.link_waiting(MOVE_ROWS);
         moved
     }
@@ -104,6 +107,7 @@ impl Inner {
         let view = self.view.load_full();
         self.forget_names(&view, block);
         {
+            let _pause = self.line.pauses.begin(Job::Drop);
             let _alone = self.linking.write();
             // Without memory for an empty block the full one stays, unused.
             if self.graph.drop_block(block.index(), &view.ready).is_err() {
@@ -111,6 +115,7 @@ impl Inner {
             }
         }
         let _writer = self.writer.lock();
+        let _pause = self.line.pauses.begin(Job::Drop);
         let mut view = View::clone(&self.view.load());
         let Ok(tables) = view.tables.without(block.index()) else { return };
         self.retire(std::mem::replace(&mut view.tables, Arc::new(tables)));

@@ -1,6 +1,7 @@
 //! What every search reads, from the pages of files into huge pages of memory, block by block after opening. Opening does not wait
 //! for it, and searches that run meanwhile are as right as after.
 
+use super::pauses::Job;
 use crate::engine::inner::Inner;
 use crate::engine::view::View;
 use crate::error::Result;
@@ -16,6 +17,7 @@ impl Inner {
         }
         self.warmed.store(block + 1, Ordering::Relaxed);
         let links = {
+            let _pause = self.line.pauses.begin(Job::Warm);
             let _alone = self.linking.write();
             self.graph.warm_block(block)
         };
@@ -26,6 +28,7 @@ impl Inner {
         let view = self.view.load_full();
         let Some((codes, terms)) = view.tables.codes.copy_of(block)? else { return Ok(()) };
         let _writer = self.writer.lock();
+        let _pause = self.line.pauses.begin(Job::Warm);
         let mut view = View::clone(&self.view.load());
         // Trained anew meanwhile: then they are in memory already.
         if view.tables.codes.is_in_file(block) {

@@ -15,6 +15,7 @@ use super::upsert::{Done, Token};
 use crate::config::Durability;
 use crate::disk::{Bug, planted};
 use crate::engine::tap::Tie;
+use crate::engine::upkeep::pauses::{Job, Pauses};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Seq, Ver};
 use parking_lot::{Condvar, Mutex};
@@ -35,6 +36,8 @@ pub(crate) struct Line {
     lead: Mutex<Lead>,
     /// What binds the store to its mirror.
     tie: Tie,
+    /// How long background work held up this line, or what its orders need.
+    pub(crate) pauses: Pauses,
 }
 
 #[derive(Default)]
@@ -93,6 +96,7 @@ impl Line {
             queue: Mutex::default(),
             lead: Mutex::new(lead),
             tie,
+            pauses: Pauses::default(),
         }
     }
 
@@ -117,12 +121,21 @@ impl Line {
     /// Between two commits: what `look` sees belongs to one seq.
     pub(crate) fn between<T>(&self, look: impl FnOnce(Mark) -> T) -> T {
         let lead = self.lead.lock();
+        let _pause = self.pauses.begin(Job::Checkpoint);
         look(Mark { seq: Seq(lead.seq), ver: lead.clock.last() })
     }
 
     /// Calls on the log between two commits. `None` for a store in memory.
     pub(crate) fn with_log<T>(&self, call: impl FnOnce(&mut Log) -> T) -> Option<T> {
         self.lead.lock().log.as_mut().map(call)
+    }
+
+    /// The same for `job`, which keeps commits waiting.
+    pub(crate) fn with_log_for<T>(&self, job: Job, call: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        self.with_log(|log| {
+            let _pause = self.pauses.begin(job);
+            call(log)
+        })
     }
 
     /// Takes no more orders. What was acknowledged is durable when this returns `Ok`.
@@ -174,8 +187,9 @@ impl Line {
     fn lead(&self, group: &[Arc<Ticket>]) -> bool {
         let mut lead = self.lead.lock();
         let mut drafts = Drafts::default();
-        let (mut tickets, mut commits): (Vec<(&Arc<Ticket>, Option<Order>)>, Vec<Staged>) =
-            Default::default();
+        // Orders on their way, and those of them that go again should there be no room.
+        let mut tickets: Vec<(&Arc<Ticket>, Option<Order>)> = Vec::new();
+        let mut commits: Vec<Staged> = Vec::new();
         for ticket in group {
             let Some(order) = ticket.order.lock().take() else { continue };
             let seq = Seq(lead.seq + 1 + commits.len() as u64);

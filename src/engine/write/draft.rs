@@ -320,6 +320,7 @@ impl Draft {
         let mut found = Found::default();
         // Nobody knows what to bury of a row whose id cannot be read.
         if staged.marking.is_some() && !id.is_empty() {
+            clock.catch_up();
             let (ver, _) = self.version(Some(before), clock);
             found.buried = Some(ver);
             self.bury(id.clone(), ver, staged);
@@ -367,9 +368,6 @@ impl Draft {
     }
 
     fn stage_delete(&mut self, pick: Pick, tenant: Option<&str>, clock: &mut Clock, staged: &mut Staged) {
-        if staged.marking.is_some() {
-            clock.catch_up();
-        }
         let slots = match pick {
             Pick::Ids(ids) => {
                 for id in ids {

@@ -4,6 +4,7 @@
 //! stands in the tail, so no search misses it.
 
 use crate::engine::inner::Inner;
+use crate::engine::upkeep::pauses::Job;
 use crate::engine::view::View;
 use crate::ids::Slot;
 use parking_lot::{Condvar, Mutex};
@@ -163,6 +164,7 @@ impl Inner {
     /// The same rows as before, found another way: not a commit.
     fn leave_tail(&self, part: &[Slot]) {
         let _writer = self.writer.lock();
+        let _pause = self.line.pauses.begin(Job::Link);
         let mut view = View::clone(&self.view.load());
         let linked: HashSet<Slot> = part.iter().copied().collect();
         view.tail = view.tail.iter().copied().filter(|s| !linked.contains(s)).collect();

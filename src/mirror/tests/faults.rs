@@ -94,6 +94,8 @@ fn m2_an_answer_for_an_older_version_cleans_no_newer_one() {
     a.line.surprise(Box::new(move || _ = docs.upsert([Chunk::new("x").vector([2.0, 1.0])]).unwrap()));
     a.run(async |sides| sides.push().await).unwrap().unwrap();
     assert_eq!(x_there(&world, "x"), Some(1.0));
+    // The echo of the older version would dirty it again: this is to be so before.
+    assert!(a.sides.has_outgoing().unwrap());
     a.settle();
     assert_eq!(x_there(&world, "x"), Some(2.0));
 }

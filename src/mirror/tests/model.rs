@@ -80,13 +80,13 @@ impl History {
         self.replicas[at].clock.fetch_add(20, Ordering::Relaxed);
         self.world.lock().now_ms = self.replicas[at].clock.load(Ordering::Relaxed);
         match self.pick(100) {
-            0..20 => self.write(at),
-            20..26 => self.delete(at),
-            26..68 => self.work(at),
-            68..76 => self.edit_by_hand(),
-            76..84 => self.others(),
-            84..91 => self.trip(at),
-            91..94 => self.startle(at),
+            0..18 => self.write(at),
+            18..23 => self.delete(at),
+            23..62 => self.work(at),
+            62..68 => self.edit_by_hand(),
+            68..77 => self.others(),
+            77..84 => self.trip(at),
+            84..94 => self.startle(at),
             94..96 => {
                 self.log.push(format!("{at} dies"));
                 self.replicas[at].crash();
@@ -187,7 +187,10 @@ impl History {
 
     /// Something happens between two calls of a replica's next step.
     fn startle(&mut self, at: usize) {
-        let (id, x) = (self.id(), self.next_value());
+        let (any, x) = (self.id(), self.next_value());
+        // Most happens where a version is on its way out.
+        let on_its_way = self.dirty(at).first().and_then(|head| IDS.into_iter().find(|id| head.id == *id));
+        let id = on_its_way.unwrap_or(any);
         let world = self.world.clone();
         let docs = self.replicas[at].docs.clone();
         for _ in 0..self.pick(3) {
@@ -204,6 +207,7 @@ impl History {
                 xid.into_iter().for_each(|xid| world.lock().commit(xid));
             }),
         });
+        self.work(at);
     }
 
     /// Acknowledgements are not durable: rows may be dirty again.

@@ -415,10 +415,11 @@ fn address(url: &str) -> &str {
     authority.rsplit('@').next().unwrap()
 }
 
-/// On a port below those of outgoing connections: nobody takes it while connections are refused.
+/// On a port below those of outgoing connections, and each on one of its own: nobody takes it while connections are refused.
 fn listener() -> TcpListener {
-    let start = std::process::id() as u16 % 5_000;
-    let ports = (0..5_000).map(|n| 15_000 + (start + n) % 5_000);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let start = u64::from(std::process::id()) * 64 + NEXT.fetch_add(1, Ordering::Relaxed);
+    let ports = (0..5_000).map(|n| 15_000 + ((start + n) % 5_000) as u16);
     let bound = ports.into_iter().find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
     bound.expect("a port of 15000 to 19999 is free")
 }

@@ -46,3 +46,22 @@ fn values(row: &PgRow) -> Vec<Option<String>> {
     };
     (0..row.len()).map(text).collect()
 }
+
+/// A connection that stays: for locks, open transactions, and a server that is to be full.
+pub(crate) struct Session {
+    connection: PgConnection,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Session {
+    pub(crate) fn open(url: &str) -> Result<Self, sqlx::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connection = runtime.block_on(PgConnection::connect(url))?;
+        Ok(Self { connection, runtime })
+    }
+
+    pub(crate) fn run(&mut self, text: &str) -> Result<Rows, sqlx::Error> {
+        let statements = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut self.connection);
+        Ok(self.runtime.block_on(statements)?.iter().map(values).collect())
+    }
+}

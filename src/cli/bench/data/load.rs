@@ -53,6 +53,26 @@ pub(in super::super) fn load_docs(folder: &Path, docs: Option<&Path>) -> Result<
     Ok((base, docs.transpose()?))
 }
 
+/// Vectors to store and to search for, and the documents of the former if there are any.
+#[cfg(feature = "mirror")]
+pub(in super::super) fn load_pair(
+    base: &Path,
+    queries: &Path,
+    docs: Option<&Path>,
+) -> Result<(Matrix, Matrix, Option<Vec<Doc>>)> {
+    let (base, queries) = (matrix(base)?, matrix(queries)?);
+    if base.dim != queries.dim {
+        let (base, queries) = (base.dim, queries.dim);
+        return Err(Error::invalid(format!(
+            "the base has {base} dimensions and the queries have {queries}: they must agree"
+        )));
+    }
+    let docs = docs.map(|path| {
+        metadata::lines(BufReader::new(open(path)?.0), base.rows()).map_err(|what| bad(path, what))
+    });
+    Ok((base, queries, docs.transpose()?))
+}
+
 /// Whether the folder has the file, packed or not.
 fn has(folder: &Path, name: &str) -> bool {
     folder.join(name).is_file() || folder.join(format!("{name}.zst")).is_file()

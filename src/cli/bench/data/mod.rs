@@ -14,6 +14,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+#[cfg(feature = "mirror")]
+pub(super) use load::load_pair;
 pub(super) use load::{Workload, load, load_docs};
 pub(super) use metadata::Doc;
 

@@ -37,6 +37,8 @@ pub(super) struct Times {
     pub(super) open_ms: f64,
     pub(super) open_max_ms: f64,
     pub(super) first_answer_ms: f64,
+    /// How long a second opener waited to be refused: the longest.
+    pub(super) refused_max_ms: f64,
     pub(super) linked_ms: f64,
     /// Rows that the first search compared one by one.
     pub(super) tail: f64,
@@ -76,6 +78,7 @@ impl Times {
         Self {
             open_ms: median(of(|r| r.open_ms)),
             open_max_ms: of(|r| r.open_ms).into_iter().fold(0.0, f64::max),
+            refused_max_ms: of(|r| r.refused_ms).into_iter().fold(0.0, f64::max),
             first_answer_ms: median(of(|r| r.first_answer_ms)),
             linked_ms: median(of(|r| r.linked_ms)),
             tail: median(of(|r| r.tail as f64)),
@@ -84,8 +87,12 @@ impl Times {
     }
 
     fn text(&self, name: &str, out: &mut dyn Write) -> io::Result<()> {
-        let Self { open_ms, open_max_ms, first_answer_ms, linked_ms, tail, recall_min } = self;
-        write!(out, "   {name:<8}{open_ms:>9.2}{open_max_ms:>9.2}{first_answer_ms:>14.2}")?;
+        let Self { open_ms, open_max_ms, first_answer_ms, refused_max_ms, linked_ms, tail, recall_min } =
+            self;
+        write!(
+            out,
+            "   {name:<8}{open_ms:>9.2}{open_max_ms:>9.2}{first_answer_ms:>14.2}{refused_max_ms:>9.2}"
+        )?;
         writeln!(out, "{linked_ms:>11.1}{:>10}{recall_min:>9.4}", grouped(*tail as usize))
     }
 }
@@ -102,7 +109,7 @@ impl Report {
             d.rounds
         )?;
         writeln!(out, "== opening, in ms from its start (medians; recall@{}: the worst)", d.k)?;
-        writeln!(out, "   after        open      max  first answer     linked      tail   recall")?;
+        writeln!(out, "   after        open      max  first answer  refused     linked      tail   recall")?;
         self.clean.text("a close", out)?;
         self.killed.text("a kill", out)?;
         writeln!(out, "== disk after a close: {:.2} times what the rows cannot do without", disk.ratio)?;

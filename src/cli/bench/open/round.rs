@@ -14,6 +14,8 @@ const CLOSE: Duration = Duration::from_secs(3_600);
 pub(super) struct Round {
     pub(super) open_ms: f64,
     pub(super) first_answer_ms: f64,
+    /// How long a second opener waited to be refused.
+    pub(super) refused_ms: f64,
     pub(super) linked_ms: f64,
     /// Rows that the first search compared one by one, because they were not linked yet.
     pub(super) tail: usize,
@@ -32,6 +34,7 @@ impl Subject {
         let ask = |query: &Vec<f32>, exact| docs.search(query).k(k).exact(exact).run();
         let first = self.queries.first().map(|query| ask(query, false)).transpose()?;
         let first_answer_ms = ms();
+        let refused_ms = refused(at, options)?;
         let mut answers: Vec<Response> = first.into_iter().collect();
         for query in self.queries.iter().skip(1) {
             answers.push(ask(query, false)?);
@@ -54,7 +57,7 @@ impl Subject {
         store.close(CLOSE)?;
         let tail = answers.first().map_or(0, |answer| answer.explain.tail);
         let recall = if exist == 0 { 1.0 } else { hit as f64 / exist as f64 };
-        Ok(Round { open_ms, first_answer_ms, linked_ms, tail, recall })
+        Ok(Round { open_ms, first_answer_ms, refused_ms, linked_ms, tail, recall })
     }
 
     /// Asks until a search has no tail to compare: cheaper than counting.
@@ -69,5 +72,15 @@ impl Subject {
             sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+}
+
+/// Opens a store that is open, which must be refused; how long that took, in milliseconds.
+fn refused(at: &Path, options: &Options) -> Result<f64> {
+    let start = Instant::now();
+    match Store::open(at, options.clone()) {
+        Err(e) if e.kind() == ErrorKind::AlreadyOpen => Ok(start.elapsed().as_secs_f64() * 1e3),
+        Err(e) => Err(e),
+        Ok(_) => Err(Error::new(ErrorKind::Internal, "the store was opened twice; please report this")),
     }
 }

@@ -2,10 +2,10 @@
 
 use super::super::data::Matrix;
 use super::super::pauses::Pauses;
+use super::super::searches::Searches;
 use super::floor;
 use super::report::{Floor, Log, Measured};
 use crate::{Chunk, Collection, Error, ErrorKind, Result, Store};
-use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -46,7 +46,8 @@ impl Bed {
         let before = self.store.stats().log;
         let (writes, during, took) = self.both(case, lasting)?;
         let log = Log::between(before, self.store.stats().log);
-        let (search_idle, search_during) = (idle.summary(), during.summary());
+        let [search_idle, search_during] = [&idle, &during].map(|searches| searches.wall.summary());
+        let [search_idle_cpu, search_during_cpu] = [&idle, &during].map(|searches| searches.cpu.summary());
         let commits_per_s = writes.per_s(took);
         Ok(Measured {
             batch: case.batch,
@@ -58,6 +59,8 @@ impl Bed {
             search_p99_ratio: search_during.p99_us / search_idle.p99_us.max(0.001),
             search_idle,
             search_during,
+            search_idle_cpu,
+            search_during_cpu,
             log,
             floor,
         })
@@ -72,7 +75,7 @@ impl Bed {
     }
 
     /// Writers and one searcher, for as long as the writers go.
-    fn both(&self, case: Case, lasting: Duration) -> Result<(Pauses, Pauses, Duration)> {
+    fn both(&self, case: Case, lasting: Duration) -> Result<(Pauses, Searches, Duration)> {
         let (is_over, next) = (AtomicBool::new(false), AtomicUsize::new(0));
         let ready = Barrier::new(case.writers + 1);
         let write = |writer| {
@@ -140,17 +143,8 @@ impl Bed {
         vector
     }
 
-    fn search_until(&self, is_over: &dyn Fn(Instant) -> bool) -> Result<Pauses> {
-        let (start, mut pauses) = (Instant::now(), Pauses::default());
-        for query in (0..self.queries.rows()).cycle() {
-            let from = Instant::now();
-            black_box(self.docs.search(self.queries.row(query)).k(self.k).run()?);
-            pauses.record(start, from);
-            if is_over(start) {
-                break;
-            }
-        }
-        Ok(pauses)
+    fn search_until(&self, is_over: &dyn Fn(Instant) -> bool) -> Result<Searches> {
+        Searches::until(&self.docs, &self.queries, self.k, is_over)
     }
 }
 

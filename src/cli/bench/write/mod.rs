@@ -9,6 +9,7 @@ mod report;
 pub(in crate::cli) use args::WriteArgs;
 
 use super::generate::{Mixture, Recipe};
+use super::jobs::pauses_text;
 use super::report::Machine;
 use super::report::json;
 use super::scratch::Scratch;
@@ -52,6 +53,7 @@ pub(super) fn run(args: &WriteArgs, global: &Global, out: &mut dyn Write) -> Res
             seconds: args.seconds,
         },
         cases: Vec::new(),
+        pauses: Vec::new(),
     };
     if !global.json {
         report.head(out).map_err(output)?;
@@ -67,6 +69,10 @@ pub(super) fn run(args: &WriteArgs, global: &Global, out: &mut dyn Write) -> Res
             measured.text(out).and_then(|()| out.flush()).map_err(output)?;
         }
         report.cases.push(measured);
+    }
+    report.pauses = bed.store.stats().pauses;
+    if !global.json {
+        pauses_text(&report.pauses, out).map_err(output)?;
     }
     bed.store.close(CLOSE)?;
     if global.json { json(&report, out).map_err(output) } else { Ok(()) }

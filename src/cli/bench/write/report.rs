@@ -2,7 +2,7 @@
 
 use super::super::pauses::Summary;
 use super::super::report::{Machine, grouped, plural};
-use crate::LogStats;
+use crate::{LogStats, Times};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -13,6 +13,8 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) data: Data,
     pub(super) cases: Vec<Measured>,
+    /// How long background work held what writes wait for, from the first row on.
+    pub(super) pauses: Vec<(&'static str, Times)>,
 }
 
 /// What was written to.
@@ -39,6 +41,9 @@ pub(super) struct Measured {
     pub(super) write: Summary,
     pub(super) search_idle: Summary,
     pub(super) search_during: Summary,
+    /// The time that the searching thread was on a core: the rest it waited for one.
+    pub(super) search_idle_cpu: Summary,
+    pub(super) search_during_cpu: Summary,
     /// The 99th percentile during writes over that of idle searches.
     pub(super) search_p99_ratio: f64,
     pub(super) log: Log,
@@ -102,6 +107,8 @@ impl Measured {
             ("write", &self.write),
             ("idle", &self.search_idle),
             ("during", &self.search_during),
+            ("idle cpu", &self.search_idle_cpu),
+            ("dur. cpu", &self.search_during_cpu),
         ] {
             writeln!(out, "   {name:<9}{calls}")?;
         }

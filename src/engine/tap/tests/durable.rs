@@ -50,17 +50,18 @@ fn l21_a_store_that_was_never_attached_writes_what_it_always_wrote() {
     store.checkpoint().unwrap();
     assert_eq!(sets_version(&disk), 1);
     assert!(disk.len(MIRROR).is_err());
+    docs.upsert([chunk("late", 1)]).unwrap();
     // Attached, it goes on from these files: all of it is dirty, now and after every restart.
     let tap = store.tap();
     tap.attach().unwrap();
     drop((store, tap, docs));
     let side = of(open(&disk));
-    assert_eq!((side.docs.dirty().rows, side.docs.dirty().graves), (19, 0));
+    assert_eq!((side.docs.dirty().rows, side.docs.dirty().graves), (20, 0));
     side.delete("5");
     side.put("3", 1);
-    assert_eq!(kinds(&disk)[..], [Kind::Mirrored; 2]);
+    assert_eq!(kinds(&disk), [Kind::Rows, Kind::Mirrored, Kind::Mirrored]);
     let before = unsent(&side);
-    assert_eq!(before.len(), 20);
+    assert_eq!(before.len(), 21);
     drop(side);
     assert_eq!(unsent(&of(open(&disk))), before);
 }
@@ -183,6 +184,52 @@ fn what_is_remembered_survives_and_what_is_damaged_is_forgotten_aloud() {
     crate::disk::write_envelope(&disk, MIRROR, *b"NFmirror", 2, b"{}").unwrap();
     let error = Store::open_still(Arc::new(disk.clone()), options()).err().unwrap();
     assert_ne!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn l20_damaged_rows_are_told_by_id_and_come_back_from_the_database() {
+    const DIM: usize = 256;
+    let tiny = Some(Tiny { block_slots: 128, log_file_bytes: 4_096 });
+    let options = Options { tiny, ..options() };
+    let disk = SimDisk::new();
+    let open = || Store::open_still(Arc::new(disk.clone()), options.clone()).unwrap();
+    let row =
+        |id: usize| admit(Chunk::new(format!("{id}")).vector(vec![id as f32; DIM]), DIM, false).unwrap();
+    let store = open();
+    let schema = Schema::new(DIM, Metric::L2);
+    store.tap().attach().unwrap();
+    let docs = store.create_collection("docs", schema.clone()).unwrap();
+    docs.upsert((0..130).map(|id| row(id).to_chunk())).unwrap();
+    store.close(Duration::from_secs(60)).unwrap();
+    drop((store, docs));
+    disk.flip("c00000001/block-0000.rows", 8 * 4_096 + 1).unwrap();
+    let store = open();
+    let tap = store.tap();
+    tap.set_seed(SEED);
+    let docs = tap.collection("docs", &schema).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    tap.on_lost(Arc::new(move || _ = count.fetch_add(1, Ordering::Relaxed)));
+    store.checkpoint().unwrap();
+    let (lost, nameless) = docs.lost();
+    assert_eq!((told.load(Ordering::Relaxed), nameless), (1, 0));
+    assert!(lost.len() > 50 && lost.len() < 70, "{}", lost.len());
+    // What cannot be read is not sent, and in no ledger.
+    assert_eq!(docs.dirty().rows, 130 - lost.len());
+    let sent = docs.outgoing(usize::MAX, usize::MAX, &|_| false).unwrap();
+    assert_eq!(sent.len(), 130 - lost.len());
+    docs.acknowledge(&sent.into_iter().map(|o| o.ticket).collect::<Vec<_>>());
+    assert_eq!(docs.ledger().unwrap().len(), 130 - lost.len());
+    let again = lost.iter().map(|id| {
+        let row = row(id.parse().unwrap());
+        Edition {
+            id: id.clone(),
+            stamp: Stamp { ver: Ver(1), node: OTHER, digest: digest(&row, SEED) },
+            row: Some(row),
+        }
+    });
+    assert_eq!(docs.apply(again.collect(), false).unwrap().stored, lost.len());
+    assert_eq!((docs.lost(), docs.ledger().unwrap().len()), ((vec![], 0), 130));
 }
 
 #[test]

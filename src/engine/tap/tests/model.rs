@@ -175,7 +175,7 @@ impl Run {
                 *kept = edition.clone();
             }
         }
-        let n = |e: &Edition| Some(e.row.as_ref()?.payload.as_ref()?.metadata_map()["n"].as_u64()?);
+        let n = |e: &Edition| e.row.as_ref()?.payload.as_ref()?.metadata_map()["n"].as_u64();
         let applied = self.side().docs.apply(editions.clone(), force).unwrap();
         for (id, edition) in best {
             match before.get(&id) {
@@ -307,7 +307,7 @@ fn check(run: &Run, image: &SimDisk, at: u64) -> Result<(), String> {
         let is_between =
             after.get(id) != before.get(id) && !is_known(before.get(id)) && !is_known(after.get(id));
         // What came and went within the step is of neither point.
-        if is_between && !before.get(id).is_none_or(|was| was.stamp < entry.stamp) {
+        if is_between && before.get(id).is_some_and(|was| was.stamp >= entry.stamp) {
             return Err(format!("{id} is {entry:?}, was {:?}", before.get(id)));
         }
         if lost(before.get(id)) && lost(after.get(id)) && !entry.is_dirty {
