@@ -20,6 +20,7 @@ mod feed;
 mod greet;
 mod guards;
 mod handle;
+mod index;
 mod job;
 mod join;
 mod letters;

@@ -2,7 +2,7 @@
 //!
 //! Two implementations pass one suite (`conformance.rs`): Postgres, and a twin in memory that the model tests drive.
 //!
-//! Contract: every call ends by a deadline of its own; a call that was dropped or timed out leaves no connection behind that
+//! Contract: every call but `index` ends by a deadline of its own; a call that was dropped or timed out leaves no connection behind that
 //! anybody uses again; nothing is retried here. Every write is guarded by version, so sending twice is sending once (M5).
 
 use crate::config::Schema;
@@ -25,6 +25,13 @@ pub(crate) trait Remote: Send + Sync + 'static {
 
     /// Makes a collection known, if it is not. A collection of the name and another shape is a [`FaultClass::Schema`].
     fn declare(&self, collection: &RemoteCollection) -> impl Future<Output = Done<()>> + Send;
+
+    /// Makes the index that the database's settings ask for. It may take long, and holds nobody up; called again it goes on, or
+    /// finds that all is done. The one call without a deadline.
+    fn index(&self, collection: &RemoteCollection) -> impl Future<Output = Done<()>> + Send {
+        let _ = collection;
+        async { Ok(()) }
+    }
 
     /// Stores what is newer than what stands there, all or nothing; `batch` has no id twice and is sorted by id. One answer
     /// for each edition. `mark` goes into the node's row in the same transaction.

@@ -141,6 +141,8 @@ pub struct MirrorStatus {
     pub database: Option<DatabaseInfo>,
     /// Collections that are left alone, and why.
     pub ignored: BTreeMap<String, String>,
+    /// What holds nothing up and somebody should know of: an index that the database could not make.
+    pub notes: Vec<String>,
 }
 
 /// What the state follows from.

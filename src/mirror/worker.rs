@@ -3,16 +3,18 @@
 //! Invariants: the engine never waits for it, and wakes it by a call that does not wait (M1); whatever the database does, it ends by
 //! the deadline that it is given (M23): a call on its way is dropped.
 
+use super::index::Indexer;
 use super::job::{Job, Plan, Turn, next};
 use super::join::unless;
 use super::letters::DeadLetter;
 use super::options::Trust;
-use super::remote::Remote;
+use super::remote::{Remote, RemoteCollection};
 use super::repair::not_connected;
 use super::report::AuditReport;
 use super::sides::Sides;
 use super::status::{Board, MirrorState, MirrorStatus};
 use super::trouble::{Step, Trouble};
+use crate::engine::tap::TapCollection;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,6 +64,7 @@ pub(super) struct Worker<R: Remote> {
     audit_ms: u64,
     collect_ms: u64,
     was_push: bool,
+    indexer: Indexer,
 }
 
 impl<R: Remote> Worker<R> {
@@ -70,7 +73,8 @@ impl<R: Remote> Worker<R> {
         sides.on_step = Some(Box::new(move |status| board.board.post(status, clock(), told.as_ref())));
         let now = sides.now_ms();
         let audit_ms = now + sides.options.audit_seconds * 1_000;
-        Self { sides, shared, feed_ms: 0, audit_ms, collect_ms: now + COLLECT_MS, was_push: false }
+        let (collect_ms, indexer) = (now + COLLECT_MS, Indexer::default());
+        Self { sides, shared, feed_ms: 0, audit_ms, collect_ms, was_push: false, indexer }
     }
 
     /// Until it is stopped, or the store is closed.
@@ -149,7 +153,14 @@ impl<R: Remote> Worker<R> {
     async fn job(&mut self, job: Job) -> Step<()> {
         let now = self.sides.now_ms();
         match job {
-            Job::Greet => self.sides.greet().await,
+            Job::Greet => {
+                self.sides.greet().await?;
+                let all = self.sides.collections()?;
+                let shape =
+                    |c: &TapCollection| RemoteCollection { name: c.name().to_owned(), schema: c.schema() };
+                self.indexer.start(&self.sides.remote, all.iter().map(shape).collect());
+                Ok(())
+            }
             Job::Push => self.sides.push().await.map(drop),
             Job::Feed => {
                 let wait_ms = self.sides.feed().await?;
@@ -178,7 +189,8 @@ impl<R: Remote> Worker<R> {
     }
 
     fn post(&self) {
-        if let Ok(status) = self.sides.status() {
+        if let Ok(mut status) = self.sides.status() {
+            status.notes = self.indexer.notes();
             self.shared.board.post(status, self.sides.now_ms(), self.sides.options.on_change.as_ref());
         }
     }

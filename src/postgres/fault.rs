@@ -70,6 +70,8 @@ fn of(what: &str, error: sqlx::Error) -> Fault {
             let fault = Fault { class: class_of(&code), code: Some(code.to_string()), message, remedy: None };
             Fault { remedy: remedy(&code, said.message()), ..fault }
         }
+        sqlx::Error::Io(e) if e.to_string().contains(CERTIFICATE) => distrust(what, e),
+        sqlx::Error::Tls(e) if e.to_string().contains(CERTIFICATE) => distrust(what, e),
         sqlx::Error::Io(e) => fault(Transient, format!("{what}: {e}")),
         sqlx::Error::Protocol(e) => fault(Transient, format!("{what}: {e}")),
         sqlx::Error::Tls(e) => with_remedy(
@@ -80,6 +82,17 @@ fn of(what: &str, error: sqlx::Error) -> Fault {
         sqlx::Error::RowNotFound => fault(Schema, format!("{what}: a row that must be there is missing")),
         other => fault(Unknown, format!("{what}: {other}")),
     }
+}
+
+/// What rustls says of a certificate that it does not accept.
+const CERTIFICATE: &str = "invalid peer certificate";
+
+fn distrust(what: &str, error: &dyn std::fmt::Display) -> Fault {
+    with_remedy(
+        fault(Permission, format!("{what}: the server's certificate is not trusted: {error}")),
+        "name the file of the CA that signed it: sslrootcert=/path/to/ca.pem in the URL; its name must be the host of the URL; \
+         or encrypt without looking who answers: sslmode=require",
+    )
 }
 
 /// What a person can do.

@@ -1,11 +1,11 @@
 //! pgvector's own index on a collection, for those who search in SQL. Off unless it is asked for.
 //!
 //! It is made beside writers (`CONCURRENTLY`), which takes as long as it takes and stands in no transaction: the one statement
-//! without a limit.
+//! without a limit, on a line of its own, so it takes none from those who write.
 
 use super::DatabaseIndex;
 use super::fault::{fault, on, with_remedy};
-use super::line::Lines;
+use super::line::{Alone, Lines, within};
 use super::sql;
 use crate::config::Metric;
 use crate::mirror::remote::{Done, FaultClass, RemoteCollection};
@@ -35,21 +35,15 @@ pub(super) async fn ensure(
             "set database_index to none: searches run in this process",
         ));
     }
-    let failed = on("indexing");
     let index = format!("chunk_{method}_{:016x}", xxh3_64(name.as_bytes()));
     let mut line = lines.alone().await?;
-    // The setup of a transaction limits time; here only the path is needed, and it is in the statement.
-    let connection = &mut line.connection;
-    let state = sqlx::query_scalar(sql::INDEX_STATE).bind(lines.schema()).bind(&index);
-    let state: Option<bool> = state.fetch_optional(&mut *connection).await.map_err(&failed)?;
-    if state == Some(true) {
-        return Ok(false);
-    }
-    if state == Some(false) {
-        // Half made: whoever made it was stopped.
-        let drop = sqlx::query_scalar(sql::INDEX_DROP).bind(lines.schema()).bind(&index);
-        let drop: String = drop.fetch_one(&mut *connection).await.map_err(&failed)?;
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await.map_err(&failed)?;
+    match within(lines.call_max(), "looking at an index", state(lines, &mut line, &index)).await? {
+        (Some(true), _) => return Ok(false),
+        // Two that make indexes on one table wait for each other in a circle; and what is half made may be another's, at work.
+        (_, true) => return Err(fault(FaultClass::Transient, "somebody is at work on the table")),
+        // Whoever made it was stopped.
+        (Some(false), false) => drop_half(lines, &mut line, &index).await?,
+        (None, false) => {}
     }
     let make = sqlx::query_scalar(sql::INDEX_MAKE)
         .bind(lines.schema())
@@ -59,11 +53,27 @@ pub(super) async fn ensure(
         .bind(operators)
         .bind(with)
         .bind(name);
-    let make: String = make.fetch_one(&mut *connection).await.map_err(&failed)?;
+    let failed = on("indexing");
+    let make: String = make.fetch_one(&mut line.connection).await.map_err(&failed)?;
+    // The setup of a transaction limits time; here only the path is needed.
     let path = sqlx::raw_sql(AssertSqlSafe(path(&line.setup)));
-    path.execute(&mut *connection).await.map_err(&failed)?;
-    sqlx::raw_sql(AssertSqlSafe(make)).execute(connection).await.map_err(&failed)?;
+    path.execute(&mut line.connection).await.map_err(&failed)?;
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut line.connection).await.map_err(&failed)?;
     Ok(true)
+}
+
+/// Whether it is fit for use, if it is there; whether somebody is at work on the table.
+async fn state(lines: &Lines, line: &mut Alone, index: &str) -> Done<(Option<bool>, bool)> {
+    let state = sqlx::query_as(sql::INDEX_STATE).bind(lines.schema()).bind(index);
+    state.fetch_one(&mut line.connection).await.map_err(on("looking at an index"))
+}
+
+async fn drop_half(lines: &Lines, line: &mut Alone, index: &str) -> Done<()> {
+    let failed = on("removing an index that is half made");
+    let drop = sqlx::query_scalar(sql::INDEX_DROP).bind(lines.schema()).bind(index);
+    let drop: String = drop.fetch_one(&mut line.connection).await.map_err(&failed)?;
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut line.connection).await.map_err(&failed)?;
+    Ok(())
 }
 
 /// The search path of a transaction's setup, for a session.

@@ -4,6 +4,8 @@
 //! - A line comes back only from a transaction that ended as it should. Everything else, a fault, a deadline, a dropped
 //!   future, closes it, and the server rolls back.
 //! - All that a session must know is said at the beginning of each transaction, so a pooler in between changes nothing.
+//! - No transaction outlives `TRANSACTION_MAX` (M24): a newer server ends it, and here nothing more is said on it.
+//! - After hanging up nothing more is said on any line of before.
 //! - Whoever reads cannot take the lines of those who write.
 //!
 //! Does not know what is said on a line.
@@ -16,11 +18,15 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The longest that a statement waits for a row that somebody else holds.
 const LOCK_MS_MAX: u64 = 2_000;
+/// The longest that a transaction lasts, unless a single statement may last longer.
+const TRANSACTION_MAX: Duration = Duration::from_secs(30);
+/// From this version on the server itself ends what lasts too long.
+const LIMITS_TRANSACTIONS: i32 = 170_000;
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub(super) struct Lines {
     statement_ms_max: u64,
     writers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
+    /// Lines outside of transactions.
+    loners: Arc<Semaphore>,
     idle_max: usize,
     idle: Mutex<Idle>,
 }
@@ -70,6 +78,7 @@ impl Lines {
             statement_ms_max: settings.statement_ms_max,
             writers: Arc::new(Semaphore::new(settings.writers_max)),
             readers: Arc::new(Semaphore::new(settings.readers_max)),
+            loners: Arc::new(Semaphore::new(1)),
             idle_max: settings.writers_max + settings.readers_max,
             idle: Mutex::default(),
         }))
@@ -84,13 +93,23 @@ impl Lines {
         self.connect_max + Duration::from_millis(self.statement_ms_max)
     }
 
+    fn transaction_max(&self) -> Duration {
+        TRANSACTION_MAX.max(Duration::from_millis(self.statement_ms_max))
+    }
+
     /// Said at the beginning of each transaction.
-    fn limits(&self) -> String {
+    fn limits(&self, version: i32) -> String {
         let statement = self.statement_ms_max;
         // First the lock, so that it is told what was waited for.
         let lock = LOCK_MS_MAX.min(statement / 2);
+        let transaction = match version {
+            LIMITS_TRANSACTIONS.. => {
+                format!("SET LOCAL transaction_timeout = {}; ", self.transaction_max().as_millis())
+            }
+            _ => String::new(),
+        };
         format!(
-            "SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
+            "{transaction}SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
              SET LOCAL idle_in_transaction_session_timeout = '30s'; \
              SET LOCAL client_min_messages = 'warning'; SET LOCAL nearfield.mirror = 'on'"
         )
@@ -98,14 +117,18 @@ impl Lines {
 
     /// A transaction that has begun.
     pub(super) async fn begin(self: &Arc<Self>, purpose: Purpose) -> Done<Transaction> {
-        let permit = self.permit(purpose).await?;
+        let gate = if purpose == Purpose::Write { &self.writers } else { &self.readers };
+        let permit = permit(gate).await?;
         loop {
             let (mut line, is_new) = match self.take_idle() {
                 Some(line) => (line, false),
                 None => (self.connect().await?, true),
             };
             match line.begin(purpose).await {
-                Ok(()) => return Ok(Transaction { line, lines: Arc::clone(self), _permit: permit }),
+                Ok(()) => {
+                    let (lines, began) = (Arc::clone(self), Instant::now());
+                    return Ok(Transaction { line, lines, began, _permit: permit });
+                }
                 // It was closed while it lay idle; nothing was asked of it yet.
                 Err(_) if !is_new => {}
                 Err(fault) => return Err(fault),
@@ -115,22 +138,16 @@ impl Lines {
 
     /// A connection outside of any transaction, not kept: for what cannot stand in one of ours.
     pub(super) async fn alone(&self) -> Done<Alone> {
-        let permit = self.permit(Purpose::Write).await?;
+        let permit = permit(&self.loners).await?;
         let Line { connection, setup, .. } = self.connect().await?;
         Ok(Alone { connection, setup, _permit: permit })
     }
 
-    /// Lines in use are closed when they come back.
+    /// Lines in use are closed with the call that is under way, or at the next.
     pub(super) fn hang_up(&self) {
         let mut idle = self.idle.lock();
         idle.generation += 1;
         idle.lines.clear();
-    }
-
-    async fn permit(&self, purpose: Purpose) -> Done<OwnedSemaphorePermit> {
-        let gate = if purpose == Purpose::Write { &self.writers } else { &self.readers };
-        let permit = Arc::clone(gate).acquire_owned().await;
-        permit.map_err(|_| fault(FaultClass::Unknown, "the mirror is closed"))
     }
 
     fn take_idle(&self) -> Option<Line> {
@@ -174,9 +191,15 @@ impl Lines {
         // plain ones only, and the server quoted the other.
         let vector = vector.map_or_else(String::new, |name| format!(", {name}"));
         let setup =
-            format!("{}; SET LOCAL search_path = {}{vector}, pg_temp", self.limits(), self.schema).into();
+            format!("{}; SET LOCAL search_path = {}{vector}, pg_temp", self.limits(version), self.schema)
+                .into();
         Ok(Line { connection, generation, setup })
     }
+}
+
+async fn permit(gate: &Arc<Semaphore>) -> Done<OwnedSemaphorePermit> {
+    let permit = Arc::clone(gate).acquire_owned().await;
+    permit.map_err(|_| fault(FaultClass::Unknown, "the mirror is closed"))
 }
 
 impl Line {
@@ -204,12 +227,33 @@ pub(super) struct Alone {
 pub(super) struct Transaction {
     line: Line,
     lines: Arc<Lines>,
+    began: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Transaction {
+    /// The longest that its next call may take.
     pub(super) fn call_max(&self) -> Duration {
-        self.lines.call_max()
+        self.lines.call_max().min(self.left())
+    }
+
+    /// What is left of the time that it may last.
+    fn left(&self) -> Duration {
+        self.lines.transaction_max().saturating_sub(self.began.elapsed())
+    }
+
+    /// Why nothing more may be said on it.
+    pub(super) fn is_over(&self) -> Option<&'static str> {
+        if self.line.generation != self.lines.idle.lock().generation {
+            return Some("the mirror has hung up");
+        }
+        self.left().is_zero().then_some("it has lasted as long as a transaction may")
+    }
+
+    /// As if it had begun earlier.
+    #[cfg(test)]
+    pub(super) fn age(&mut self, by: Duration) {
+        self.began = self.began.checked_sub(by).unwrap();
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {

@@ -49,11 +49,6 @@ impl Postgres {
         let lines = Lines::new(&settings)?;
         Ok(Self { settings, lines })
     }
-
-    /// Makes the index that the settings ask for; true if it was not there. It may take long.
-    pub(crate) async fn index(&self, collection: &RemoteCollection) -> Done<bool> {
-        index::ensure(&self.lines, self.settings.database_index, collection).await
-    }
 }
 
 impl Remote for Postgres {
@@ -71,6 +66,10 @@ impl Remote for Postgres {
     async fn declare(&self, collection: &RemoteCollection) -> Done<()> {
         within(self.lines.call_max(), "declaring a collection", collections::declare(&self.lines, collection))
             .await
+    }
+
+    async fn index(&self, collection: &RemoteCollection) -> Done<()> {
+        index::ensure(&self.lines, self.settings.database_index, collection).await.map(drop)
     }
 
     async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {

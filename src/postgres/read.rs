@@ -67,7 +67,7 @@ impl Reading for View {
             .bind(id)
             .bind(limit as i64);
         let rows = fetch("reading changes", query, &mut transaction).await?;
-        self.transaction = Some(transaction);
+        self.put_back(transaction);
         rows.iter().map(change).collect()
     }
 
@@ -81,7 +81,7 @@ impl Reading for View {
             Ok((door, rows.map_err(on("reading rows"))?))
         })
         .await?;
-        self.transaction = Some(transaction);
+        self.put_back(transaction);
         let mut editions = Vec::with_capacity(rows.len());
         for row in &rows {
             match admit(&door, row)? {
@@ -114,7 +114,7 @@ impl Reading for View {
                 take_out(&head(&row, 0)?, ranges, &mut prints);
             }
         }
-        self.transaction = Some(transaction);
+        self.put_back(transaction);
         Ok(prints)
     }
 
@@ -126,7 +126,7 @@ impl Reading for View {
             .bind(range.until.as_deref())
             .bind(limit as i64);
         let rows = fetch("reading heads", query, &mut transaction).await?;
-        self.transaction = Some(transaction);
+        self.put_back(transaction);
         rows.iter().map(|row| head(row, 0)).collect()
     }
 
@@ -137,7 +137,7 @@ impl Reading for View {
         let step = count.unsigned_abs().div_ceil(parts.max(1) as u64).max(1);
         let query = sqlx::query(sql::SPLIT).bind(collection).bind(step as i64);
         let rows = fetch("splitting", query, &mut transaction).await?;
-        self.transaction = Some(transaction);
+        self.put_back(transaction);
         let mut ranges = vec![IdRange::default()];
         for row in &rows {
             let start: String = get(row, 0)?;
@@ -162,7 +162,7 @@ impl Reading for View {
         })
         .await?;
         if is_done {
-            self.transaction = Some(transaction);
+            self.put_back(transaction);
         }
         Ok(())
     }
@@ -182,9 +182,25 @@ impl Reading for View {
 }
 
 impl View {
+    /// For one call. Whoever does not put it back ends the reading.
     fn take(&mut self) -> Done<Transaction> {
-        let ended = || fault(FaultClass::Transient, "this reading has ended: begin another");
-        self.transaction.take().ok_or_else(ended)
+        let ended =
+            |why: &str| fault(FaultClass::Transient, format!("this reading has ended{why}: begin another"));
+        let transaction = self.transaction.take().ok_or_else(|| ended(""))?;
+        match transaction.is_over() {
+            Some(why) => Err(ended(&format!(", because {why}"))),
+            None => Ok(transaction),
+        }
+    }
+
+    /// After a call. A line that was hung up meanwhile is closed at once.
+    fn put_back(&mut self, transaction: Transaction) {
+        self.transaction = transaction.is_over().is_none().then_some(transaction);
+    }
+
+    #[cfg(test)]
+    pub(super) fn age(&mut self, by: std::time::Duration) {
+        self.transaction.as_mut().unwrap().age(by);
     }
 
     async fn door(&mut self, connection: &mut PgConnection, collection: &str) -> Done<Door> {

@@ -229,9 +229,13 @@ pub(super) const SEED: &str = "SELECT digest_seed FROM meta";
 
 // pgvector's own index on a collection. DDL takes no parameters, so the database puts the statement together and quotes.
 
+/// Whether the index is fit for use, if it is there; and whether somebody is at work on the table, making an index perhaps.
 pub(super) const INDEX_STATE: &str = "
-SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = $1 AND c.relname = $2";
+SELECT (SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relname = $2),
+       EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = $1 AND c.relname = 'chunk' AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
+                  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
 
 pub(super) const INDEX_DROP: &str = "SELECT format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', $1, $2)";
 

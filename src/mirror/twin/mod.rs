@@ -2,12 +2,14 @@
 //!
 //! Transactions have numbers in the order they begin and become visible in the order they commit; a snapshot sees what was committed
 //! when it was taken. Others write by hand and keep transactions open, with locks. Answers get lost, before the commit or after it, or
-//! the commit comes later still. A failover goes back to an older copy.
+//! the commit comes later still. A failover goes back to an older copy. It passes the suite of every remote (`rig`).
 //!
 //! Invariants: deterministic; every call is ready at once, but for one that hangs for ever; the versions of a row only rise, but for
 //! TRUNCATE and going back. Knows nothing of stores.
 
+mod people;
 mod reading;
+mod rig;
 mod table;
 mod upset;
 
@@ -17,7 +19,7 @@ pub(crate) use upset::Upset;
 use super::remote::*;
 use crate::ids::{ChunkId, Ver};
 use crate::record::{Edition, Head, Row, Stamp, digest};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use reading::TwinReading;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -96,6 +98,13 @@ impl Twin {
         }
         Ok(None)
     }
+
+    /// The begin of every call that writes.
+    async fn writable(&self, is_push: bool) -> Done<(MutexGuard<'_, World>, Option<Upset>)> {
+        let upset = self.call(is_push).await?;
+        let world = self.world.lock();
+        if world.is_standby { Err(fault(FaultClass::Demoted, "25006")) } else { Ok((world, upset)) }
+    }
 }
 
 pub(crate) fn fault(class: FaultClass, code: &str) -> Fault {
@@ -111,7 +120,10 @@ impl Remote for Twin {
             self.line.lock().life = Some(life);
         }
         self.call(false).await?;
-        let world = self.world.lock();
+        let mut world = self.world.lock();
+        if !world.is_standby {
+            world.greet(node);
+        }
         Ok(Database {
             identity: world.identity.clone(),
             digest_seed: world.seed,
@@ -120,7 +132,7 @@ impl Remote for Twin {
             unix_ms: world.now_ms as i64,
             is_supervised: true,
             mark: world.marks.get(&node.0).copied(),
-            tombstone_floor: 0,
+            tombstone_floor: world.floor,
             server: "twin".into(),
         })
     }
@@ -135,19 +147,19 @@ impl Remote for Twin {
     }
 
     async fn declare(&self, collection: &RemoteCollection) -> Done<()> {
-        self.call(false).await?;
-        let mut world = self.world.lock();
+        let mut world = self.writable(false).await?.0;
         let schema =
             world.collections.entry(collection.name.clone()).or_insert_with(|| collection.schema.clone());
         if (schema.dim, schema.metric) != (collection.schema.dim, collection.schema.metric) {
-            return Err(fault(FaultClass::Schema, "42804"));
+            let message = format!("collection {} is of another shape here", collection.name);
+            let remedy = Some("give one of the two another name".to_owned());
+            return Err(Fault { class: FaultClass::Schema, code: None, message, remedy });
         }
         Ok(())
     }
 
     async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {
-        let upset = self.call(true).await?;
-        let mut world = self.world.lock();
+        let (mut world, upset) = self.writable(true).await?;
         assert!(batch.is_sorted_by(|a, b| a.id < b.id), "a batch is sorted and has no id twice");
         if batch.iter().any(|edition| world.is_locked(collection, &edition.id)) {
             return Err(fault(FaultClass::Transient, "55P03"));
@@ -181,14 +193,17 @@ impl Remote for Twin {
     }
 
     async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<()> {
-        self.call(false).await?;
-        self.world.lock().stamp(collection, heads);
+        self.writable(false).await?.0.stamp(collection, heads);
+        Ok(())
+    }
+
+    async fn seen(&self, node: NodeId, snapshot: &Snapshot) -> Done<()> {
+        self.writable(false).await?.0.note_seen(node, snapshot);
         Ok(())
     }
 
     async fn collect(&self, before: Ver) -> Done<u64> {
-        self.call(false).await?;
-        Ok(self.world.lock().collect(before))
+        Ok(self.writable(false).await?.0.collect(before))
     }
 
     fn hang_up(&self) {

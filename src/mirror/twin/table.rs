@@ -1,9 +1,10 @@
 //! The twin's tables: versions with transaction numbers, open transactions, and what others do to them.
 
 use super::PEOPLE;
+use super::people::Hand;
 use crate::config::Schema;
 use crate::ids::{ChunkId, Ver};
-use crate::mirror::remote::{Identity, NodeMark, Pushed, Snapshot};
+use crate::mirror::remote::{Identity, NodeId, NodeMark, Pushed, Snapshot};
 use crate::record::{Edition, Head, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +16,9 @@ pub(crate) struct Version {
     pub(crate) row: Option<Row>,
 }
 
-type Order = (Ver, u64, Option<u64>);
-
 impl Version {
-    pub(crate) fn order(&self) -> Order {
-        (self.head.ver, self.head.node, self.head.digest)
+    pub(crate) fn order(&self) -> (Ver, u64, u64) {
+        (self.head.ver, self.head.node, self.head.digest.unwrap_or(0))
     }
 }
 
@@ -48,6 +47,10 @@ pub(crate) struct World {
     pub(crate) rows: Rows,
     open: Vec<Open>,
     pub(crate) marks: BTreeMap<u64, NodeMark>,
+    /// Who has looked, and how far each says that it has read.
+    nodes: BTreeMap<NodeId, Option<Snapshot>>,
+    /// Deletions below it may have been removed.
+    pub(crate) floor: i64,
     pub(crate) collections: BTreeMap<String, Schema>,
     /// Rows that are refused as data.
     pub(crate) poison: BTreeSet<(String, String)>,
@@ -69,6 +72,8 @@ impl World {
             rows: BTreeMap::new(),
             open: Vec::new(),
             marks: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            floor: 0,
             collections: BTreeMap::new(),
             poison: BTreeSet::new(),
             echoes: Vec::new(),
@@ -104,7 +109,11 @@ impl World {
     }
 
     pub(crate) fn is_poison(&self, collection: &str, edition: &Edition) -> bool {
-        edition.row.is_some() && self.poison.contains(&(collection.to_owned(), edition.id.to_string()))
+        let Some(row) = &edition.row else { return false };
+        // No text of a database holds it.
+        let text = row.payload.as_ref().and_then(|payload| payload.text.as_deref());
+        text.is_some_and(|text| text.contains('\0'))
+            || self.poison.contains(&(collection.to_owned(), edition.id.to_string()))
     }
 
     pub(crate) fn push(
@@ -158,7 +167,11 @@ impl World {
 
     /// Writes by hand, in an open transaction. False if another holds the row.
     pub(crate) fn write_in(&mut self, xid: u64, collection: &str, id: &str, vector: Option<&[f32]>) -> bool {
-        let version = self.by_hand(xid, collection, id, vector);
+        self.write_by(xid, collection, id, vector.into())
+    }
+
+    pub(super) fn write_by(&mut self, xid: u64, collection: &str, id: &str, hand: Hand<'_>) -> bool {
+        let version = self.by_hand(xid, collection, id, hand);
         let is_locked = self.is_locked(collection, id);
         match (version, self.open.iter_mut().find(|open| open.xid == xid)) {
             (Some(version), Some(open)) if !is_locked => {
@@ -171,11 +184,15 @@ impl World {
 
     /// Writes by hand, and commits.
     pub(crate) fn edit(&mut self, collection: &str, id: &str, vector: Option<&[f32]>) -> bool {
+        self.edit_by(collection, id, vector.into())
+    }
+
+    pub(super) fn edit_by(&mut self, collection: &str, id: &str, hand: Hand<'_>) -> bool {
         if self.is_locked(collection, id) {
             return false;
         }
         let xid = self.xid();
-        let Some((key, version)) = self.by_hand(xid, collection, id, vector) else { return false };
+        let Some((key, version)) = self.by_hand(xid, collection, id, hand) else { return false };
         self.rows.entry(key).or_default().push(version);
         true
     }
@@ -186,14 +203,15 @@ impl World {
         xid: u64,
         collection: &str,
         id: &str,
-        vector: Option<&[f32]>,
+        hand: Hand<'_>,
     ) -> Option<((String, String), Version)> {
         let stands = self.last(collection, id);
-        if vector.is_none() && stands.is_none_or(|stands| stands.head.is_deleted) {
+        let live = stands.and_then(|stands| stands.row.as_ref());
+        if hand == Hand::Delete && live.is_none() {
             return None;
         }
+        let row = hand.write(id, live);
         let ver = Ver(stands.map_or(0, |stands| stands.head.ver.0 + 1).max((self.now_ms as i64) << 16));
-        let row = vector.map(|vector| super::row(id, vector));
         let digest = if row.is_some() { None } else { Some(0) };
         let head = Head { id: ChunkId::from(id), ver, node: PEOPLE, digest, is_deleted: row.is_none() };
         Some(((collection.to_owned(), id.to_owned()), Version { xid, head, row }))
@@ -238,13 +256,30 @@ impl World {
         }
     }
 
-    /// Removes deletions below a version.
+    /// A node has looked.
+    pub(crate) fn greet(&mut self, node: NodeId) {
+        self.nodes.entry(node).or_default();
+    }
+
+    pub(crate) fn note_seen(&mut self, node: NodeId, snapshot: &Snapshot) {
+        self.nodes.insert(node, Some(snapshot.clone()));
+    }
+
+    /// Removes deletions below a version that every node has seen.
     pub(crate) fn collect(&mut self, before: Ver) -> u64 {
-        let len = self.rows.len();
-        self.rows.retain(|_, versions| {
-            versions.last().is_some_and(|v| !v.head.is_deleted || v.head.ver >= before)
+        let Self { rows, nodes, floor, .. } = self;
+        let is_seen =
+            |xid| nodes.values().all(|seen| seen.as_ref().is_some_and(|seen| is_visible(xid, seen)));
+        let len = rows.len();
+        rows.retain(|_, versions| {
+            let Some(last) = versions.last() else { return false };
+            let goes = last.head.is_deleted && last.head.ver < before && is_seen(last.xid);
+            if goes {
+                *floor = (*floor).max(last.head.ver.0.saturating_add(1));
+            }
+            !goes
         });
-        (len - self.rows.len()) as u64
+        (len - rows.len()) as u64
     }
 
     /// A copy takes over: what was committed after it is lost, and so is what is under way.

@@ -5,6 +5,7 @@ use crate::config::{Metric, Schema as Shape};
 use crate::ids::{ChunkId, Ver};
 use crate::mirror::conformance::{DOCS, Rig, block_on};
 use crate::mirror::remote::*;
+use crate::postgres::line::Purpose;
 use crate::postgres::{Postgres, Settings};
 use crate::record::{Chunk, Edition, Stamp, admit};
 use sqlx::Row;
@@ -152,5 +153,55 @@ fn a_reading_ends_with_its_first_fault() {
         reading.finish().await.unwrap();
         let fault = site.postgres.read().await.unwrap().rows("typo", &["a".into()]).await.unwrap_err();
         assert_eq!(fault.class, FaultClass::Schema, "{fault:?}");
+    });
+}
+
+#[test]
+fn m24_a_transaction_lasts_no_longer_than_it_may() {
+    block_on(async {
+        let site = site().await;
+        let mut reading = site.postgres.read().await.unwrap();
+        reading.age(Duration::from_secs(29));
+        reading.heads(DOCS, &IdRange::default(), 1).await.unwrap();
+        reading.age(Duration::from_secs(1));
+        let fault = reading.heads(DOCS, &IdRange::default(), 1).await.unwrap_err();
+        assert_eq!(fault.class, FaultClass::Transient, "{fault:?}");
+        assert!(fault.message.contains("lasted as long"), "{fault:?}");
+        reading.finish().await.unwrap();
+        // And the server says so itself, where it can.
+        let mut transaction = site.postgres.lines.begin(Purpose::Read).await.unwrap();
+        let ask = "SELECT setting FROM pg_settings WHERE name = $1";
+        for (setting, value) in [
+            ("transaction_timeout", "30000"),
+            ("statement_timeout", "30000"),
+            ("idle_in_transaction_session_timeout", "30000"),
+            ("lock_timeout", "2000"),
+        ] {
+            let found = sqlx::query_scalar(ask).bind(setting).fetch_optional(transaction.connection()).await;
+            let found: Option<String> = found.unwrap();
+            let is_old = found.is_none() && setting == "transaction_timeout";
+            assert!(is_old || found.as_deref() == Some(value), "{setting} is {found:?}");
+        }
+        transaction.commit().await.unwrap();
+    });
+}
+
+#[test]
+fn hanging_up_ends_readings_under_way() {
+    block_on(async {
+        let site = named().await;
+        let mut person = connect(Server::url()).await;
+        let mut reading = site.postgres.read().await.unwrap();
+        let line = backends(&site, &mut person).await;
+        site.postgres.hang_up();
+        let fault = reading.heads(DOCS, &IdRange::default(), 1).await.unwrap_err();
+        assert_eq!(fault.class, FaultClass::Transient, "{fault:?}");
+        assert!(fault.message.contains("hung up"), "{fault:?}");
+        // The server notices by itself, soon.
+        let start = std::time::Instant::now();
+        while backends(&site, &mut person).await.iter().any(|pid| line.contains(pid)) {
+            assert!(start.elapsed() < Duration::from_secs(30), "the line is still there");
+        }
+        push(&site, &["a"]).await.unwrap();
     });
 }

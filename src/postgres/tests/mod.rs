@@ -6,7 +6,9 @@ mod measure;
 mod people;
 mod pure;
 mod server;
+mod standby;
 mod tables;
+mod tls;
 
 mod conformance {
     //! The suite of every remote.

@@ -1,6 +1,6 @@
 //! A server for tests, and in it a schema for each.
 //!
-//! `DATABASE_URL` names one; else the program beside this test runs one that ends with this process, whatever ends it.
+//! `DATABASE_URL` names one, and `NEARFIELD_TEST_POSTGRES` the major version of it else; the program beside this test runs one that ends with this process, whatever ends it.
 
 use crate::mirror::conformance::Rig;
 use crate::postgres::{Postgres, Settings};
@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The server of this process. Its stdin stays open until the process ends.
 pub(super) struct Server {
-    url: String,
+    pub(super) url: String,
+    /// What `nearfield postgres run` says of it.
+    pub(super) report: Value,
     _child: Option<Child>,
 }
 
@@ -28,15 +30,19 @@ impl Server {
     }
 
     fn start() -> Self {
-        if let Ok(url) = std::env::var("DATABASE_URL") {
-            return Self { url, _child: None };
+        match std::env::var("DATABASE_URL") {
+            Ok(url) => Self { url, report: Value::Null, _child: None },
+            Err(_) => Self::private(),
         }
-        // Cargo puts tests into the folder `deps` beside the programs.
-        let this = std::env::current_exe().unwrap();
-        let program =
-            this.ancestors().nth(2).unwrap().join(format!("nearfield{}", std::env::consts::EXE_SUFFIX));
+    }
+
+    /// One that is not shared.
+    pub(super) fn private() -> Self {
+        let program = program();
         let mut command = Command::new(&program);
-        command.args(["postgres", "run", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["postgres", "run", "--json"]);
+        command.args(std::env::var("NEARFIELD_TEST_POSTGRES").map(|major| format!("--version={major}")));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| {
             panic!(
                 "{} does not run ({e}): `cargo build` makes it, DATABASE_URL replaces it",
@@ -47,8 +53,14 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let report: Value =
             serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?} is no report: {e}"));
-        Self { url: report["url"].as_str().unwrap().to_owned(), _child: Some(child) }
+        Self { url: report["url"].as_str().unwrap().to_owned(), report, _child: Some(child) }
     }
+}
+
+/// This program. Cargo puts tests into the folder `deps` beside it.
+pub(super) fn program() -> std::path::PathBuf {
+    let this = std::env::current_exe().unwrap();
+    this.ancestors().nth(2).unwrap().join(format!("nearfield{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// A name that no other test has, in this process or another.

@@ -8,6 +8,7 @@ use crate::postgres::{DatabaseIndex, Migrate, Postgres, Settings};
 use sqlx::Row;
 
 const NODE: NodeId = NodeId(5);
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn check_only() -> Settings {
     Settings { migrate: Migrate::Check, ..Settings::default() }
@@ -185,6 +186,45 @@ fn a_database_without_the_extension_gets_it_or_says_how() {
     });
 }
 
+/// What pgvector's indexes are called and numbered in the site's schema.
+async fn indexes(site: &Site) -> Vec<String> {
+    let query = "SELECT i.indexrelid::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+                  WHERE a.amname IN ('hnsw', 'ivfflat') AND i.indisvalid AND i.indrelid = 'chunk'::regclass ORDER BY 1";
+    let rows = sqlx::query(query).fetch_all(&mut site.person().await).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn a_mirror_makes_the_index_and_goes_on_without_it() {
+    block_on(async {
+        for (wanted, metric) in [
+            (DatabaseIndex::Hnsw { m: 8, ef_construction: 32 }, Metric::L2),
+            (DatabaseIndex::Ivfflat { lists: 2 }, Metric::Cosine),
+            (DatabaseIndex::Ivfflat { lists: 2 }, Metric::L1),
+        ] {
+            let site = Site::new(Settings { database_index: wanted, ..Settings::default() });
+            let store = crate::Store::memory();
+            let docs = store.create_collection(DOCS, Shape::new(2, metric)).unwrap();
+            let token = docs.upsert([crate::Chunk::new("a").vector([1.0, 2.0])]).unwrap().token;
+            let url = Server::url().to_owned();
+            let database =
+                Settings { url, schema: site.schema.clone(), database_index: wanted, ..Settings::default() };
+            let options = crate::MirrorOptions { database, ..crate::MirrorOptions::default() };
+            let mirror = crate::Mirror::start(&store, options).unwrap();
+            mirror.wait_mirrored(token, LONG).unwrap();
+            let start = std::time::Instant::now();
+            while indexes(&site).await.is_empty() && mirror.status().notes.is_empty() {
+                assert!(start.elapsed() < LONG, "{:?}", mirror.status());
+                mirror.pull_now().unwrap();
+            }
+            let notes = mirror.status().notes;
+            assert_eq!(notes.is_empty(), metric != Metric::L1, "{notes:?}");
+            assert!(notes.iter().all(|note| note.contains(DOCS) && note.contains("use hnsw")), "{notes:?}");
+            mirror.stop(LONG).unwrap();
+        }
+    });
+}
+
 #[test]
 fn an_index_is_made_once_and_used() {
     block_on(async {
@@ -199,8 +239,10 @@ fn an_index_is_made_once_and_used() {
             for metric in [Metric::Cosine, Metric::L2, Metric::Dot] {
                 let collection = of(3 + metric as usize, metric);
                 site.postgres.declare(&collection).await.unwrap();
-                assert!(site.postgres.index(&collection).await.unwrap());
-                assert!(!site.postgres.index(&collection).await.unwrap(), "it is there");
+                site.postgres.index(&collection).await.unwrap();
+                let made = indexes(&site).await;
+                site.postgres.index(&collection).await.unwrap();
+                assert_eq!(indexes(&site).await, made, "it is there");
             }
             let fault = site.postgres.index(&of(2_001, Metric::L2)).await.unwrap_err();
             assert!(fault.message.contains("2001") && fault.message.contains("2000"), "{fault:?}");
