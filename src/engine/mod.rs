@@ -17,7 +17,7 @@ mod read;
 mod stats;
 mod store;
 mod tables;
-#[allow(dead_code, reason = "the mirror is its user")]
+#[cfg_attr(not(feature = "mirror"), allow(dead_code, unused_imports, reason = "the mirror is its user"))]
 pub(crate) mod tap;
 #[cfg(test)]
 mod tests;

@@ -60,14 +60,16 @@ impl Mirror {
         let shared = Arc::new(Shared::default());
         let seed = tap.node() ^ unix_ms();
         let sides = Sides::new(tap.clone(), Arc::new(remote), options, Arc::new(unix_ms), seed)?;
-        tap.on_commit(Arc::new({
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new({
             let shared = Arc::downgrade(&shared);
             move || {
                 if let Some(shared) = shared.upgrade() {
                     shared.wake.notify_one();
                 }
             }
-        }));
+        });
+        tap.on_commit(wake.clone());
+        tap.on_lost(wake);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| failed("make a runtime for the mirror", e))?;
         let mut worker = Worker::new(sides, shared.clone());

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 pub(crate) struct Floor {
     pub(crate) copy_out: Duration,
     pub(crate) copy_in: Duration,
-    pub(crate) bytes: usize,
 }
 
 /// Measures it. Leaves nothing behind.
@@ -47,7 +46,7 @@ async fn both(lines: &Arc<Lines>) -> Done<Floor> {
     let mut transaction = lines.begin(Purpose::Write).await?;
     sqlx::raw_sql(sql::FLOOR_END).execute(transaction.connection()).await.map_err(&failed)?;
     transaction.commit().await?;
-    Ok(Floor { copy_out, copy_in, bytes: pieces.iter().map(Vec::len).sum() })
+    Ok(Floor { copy_out, copy_in })
 }
 
 /// Everything, in pieces of about a megabyte.

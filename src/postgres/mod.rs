@@ -31,7 +31,7 @@ use crate::ids::Ver;
 use crate::mirror::remote::{Database, Done, NodeId, NodeMark, Pushed, Remote, RemoteCollection, Snapshot};
 pub(crate) use crate::mirror::{DatabaseIndex, DatabaseOptions as Settings, Migrate};
 use crate::record::{Edition, Head};
-pub(crate) use floor::{Floor, floor};
+pub(crate) use floor::floor;
 use line::{Lines, within};
 pub(crate) use read::View;
 use std::sync::Arc;

@@ -12,8 +12,9 @@
 
 mod canonical;
 mod chunk;
+#[cfg_attr(not(feature = "mirror"), allow(dead_code, reason = "the mirror is its user"))]
 mod digest;
-#[allow(dead_code, reason = "the mirror is its user")]
+#[cfg_attr(not(feature = "mirror"), allow(dead_code, reason = "the mirror is its user"))]
 mod edition;
 mod format;
 mod grave;
@@ -25,9 +26,8 @@ mod validate;
 
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
-#[allow(unused_imports, reason = "the mirror is its user")]
+#[cfg_attr(not(feature = "mirror"), allow(unused_imports, reason = "the mirror is its user"))]
 pub(crate) use digest::{digest, digest_of};
-#[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use edition::{Edition, Head, Stamp};
 pub(crate) use format::{RowRef, encode_body};
 pub(crate) use grave::{Grave, encode_grave, encode_id, parse_grave, parse_id};

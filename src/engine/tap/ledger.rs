@@ -4,7 +4,7 @@ use super::TapCollection;
 use super::digests;
 use crate::engine::view::View;
 use crate::error::Result;
-use crate::ids::{ChunkId, Seq, Slot};
+use crate::ids::{ChunkId, Slot};
 use crate::record::Head;
 use std::ops::Range;
 use std::sync::Arc;
@@ -86,10 +86,6 @@ fn key(id: &str) -> u128 {
 }
 
 impl Ledger {
-    pub(crate) fn seq(&self) -> Seq {
-        self.view.seq
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

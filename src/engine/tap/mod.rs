@@ -24,7 +24,6 @@ mod tests;
 mod tie;
 
 pub(crate) use digests::Digests;
-#[allow(unused_imports, reason = "the mirror is its user")]
 pub(crate) use ledger::Ledger;
 pub(crate) use marks::{Marks, Step};
 pub(crate) use stage::Tapped;

@@ -50,8 +50,8 @@ fn own_echoes_cost_their_heads_alone() {
     let before = a.line.statements();
     let pulled = a.sides.counts.pulled;
     a.run(async |sides| sides.feed().await).unwrap().unwrap();
-    // Begin, changes, end.
-    assert_eq!((a.line.statements() - before, a.sides.counts.pulled), (3, pulled));
+    // Begin, changes, end, and how far this node has seen.
+    assert_eq!((a.line.statements() - before, a.sides.counts.pulled), (4, pulled));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Lines: what is left of them after faults, deadlines and dropped calls.
 
-use super::server::{Server, Site, connect, rig, run};
+use super::server::{Server, Site, connect, rig};
 use crate::config::{Metric, Schema as Shape};
 use crate::ids::{ChunkId, Ver};
 use crate::mirror::conformance::{DOCS, Rig, block_on};

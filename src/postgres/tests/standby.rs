@@ -7,7 +7,7 @@ use crate::mirror::remote::*;
 use crate::postgres::{Migrate, Postgres, Settings};
 use crate::record::{Chunk, Edition, Stamp, admit};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,7 +35,8 @@ impl Standby {
         let (programs, data) = (path("programs"), path("data"));
         let owner = data.metadata().unwrap();
         let copy = data.with_file_name("standby");
-        std::fs::create_dir(&copy).unwrap();
+        // The server refuses a folder that others can look into.
+        std::fs::DirBuilder::new().mode(0o700).create(&copy).unwrap();
         chown(&copy, Some(owner.uid()), Some(owner.gid())).unwrap();
         back_up(&programs, &primary.url, &copy, (owner.uid(), owner.gid()));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
