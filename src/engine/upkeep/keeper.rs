@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Lists healed in one step.
-const CARE_LISTS: usize = 32;
+const CARE_LISTS: usize = 8;
 /// How long the thread sleeps when there is nothing to do and nobody wakes it.
 const IDLE: Duration = Duration::from_millis(50);
 /// Work that is not worth a rest, and the longest rest.

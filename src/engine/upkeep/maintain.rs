@@ -26,6 +26,8 @@ const HEAL_DEAD_MIN: usize = 1_024;
 /// Lists healed for each row written while a pass is under way.
 const HEAL_PER_ROW: usize = 16;
 const HEAL_STEP_MIN: usize = 64;
+/// Rows moved in one step, at least: each step is a commit.
+const MOVE_ROWS_MIN: usize = 32;
 /// Lost slots are looked for after the collection has grown by one in so many.
 const MEND_GROWTH_SHARE: usize = 4;
 const MEND_ROWS_MIN: usize = 32;
@@ -71,7 +73,7 @@ impl Inner {
             return true;
         }
         // First what makes more slots dead, so that one pass of healing serves all.
-        if self.move_step(budget) {
+        if self.move_step(budget.max(MOVE_ROWS_MIN)) {
             return true;
         }
         let slots = self.view.load().linked.len();

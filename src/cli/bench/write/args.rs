@@ -48,8 +48,8 @@ pub(in crate::cli) struct WriteArgs {
     /// When a write is acknowledged: durable or buffered
     #[arg(long, value_name = "NAME", help_heading = "Writes", default_value_t = Durability::Durable)]
     pub(super) durability: Durability,
-    /// Threads that link one large upsert
-    #[arg(long, value_name = "N", help_heading = "Writes", default_value_t = 2)]
+    /// Threads that link one large upsert: the library's default is 1
+    #[arg(long, value_name = "N", help_heading = "Writes", default_value_t = 1)]
     #[arg(value_parser = from_1_to(BUILD_THREADS_MAX))]
     pub(super) build_threads: usize,
     /// Neighbours that the searches beside the writes ask for
