@@ -311,7 +311,14 @@ impl Options {
     }
 }
 
-fn within(name: &str, value: usize, min: usize, max: usize, remedy: &str) -> Result<()> {
+/// Refuses a value outside of its limits, with all three and what helps.
+pub(crate) fn within<T: Copy + PartialOrd + std::fmt::Display>(
+    name: &str,
+    value: T,
+    min: T,
+    max: T,
+    remedy: &str,
+) -> Result<()> {
     if (min..=max).contains(&value) {
         return Ok(());
     }

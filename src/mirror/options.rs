@@ -1,6 +1,7 @@
 //! Settings of a mirror as plain data.
 
 use super::database::DatabaseOptions;
+use crate::config::within;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -198,13 +199,6 @@ impl MirrorOptions {
         }
         Ok(())
     }
-}
-
-fn within(name: &str, value: u64, min: u64, max: u64, remedy: &str) -> Result<()> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("{name} is {value}; it must be {min} to {max}: {remedy}")))
 }
 
 #[cfg(test)]

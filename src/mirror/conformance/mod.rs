@@ -14,7 +14,6 @@ use crate::config::{Metric, Schema};
 use crate::ids::{ChunkId, Ver};
 use crate::record::{self, Chunk, Edition, Stamp};
 use std::collections::BTreeMap;
-use std::task::Poll;
 
 /// A database for one check, and other people at work in it. All of them write texts to ids.
 #[allow(async_fn_in_trait, reason = "tests run on one thread")]
@@ -76,32 +75,6 @@ pub(crate) use conformance;
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-/// Both at once, on one thread.
-async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
-    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
-    let (mut of_a, mut of_b) = (None, None);
-    std::future::poll_fn(|context| {
-        if of_a.is_none()
-            && let Poll::Ready(done) = a.as_mut().poll(context)
-        {
-            of_a = Some(done);
-        }
-        if of_b.is_none()
-            && let Poll::Ready(done) = b.as_mut().poll(context)
-        {
-            of_b = Some(done);
-        }
-        match (of_a.take(), of_b.take()) {
-            (Some(a), Some(b)) => Poll::Ready((a, b)),
-            (a, b) => {
-                (of_a, of_b) = (a, b);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 pub(crate) const DOCS: &str = "docs";

@@ -1,6 +1,7 @@
 //! Pushing: the guard, whole batches, deletions, marks.
 
 use super::*;
+use crate::mirror::join::join;
 use Pushed::{Stored, Superseded};
 
 pub(crate) async fn newer_versions_win_and_equal_ones_are_superseded<R: Rig>(rig: &R) {
@@ -112,7 +113,7 @@ pub(crate) async fn rows_pushed_at_once_by_two_end_equal<R: Rig>(rig: &R) {
     let (ours, theirs) = (batch(5, |n| n % 3), batch(6, |n| n % 2));
     let (a, b) =
         (site.remote().push(DOCS, &ours, site.mark()), site.remote().push(DOCS, &theirs, site.mark()));
-    let (a, b) = both(a, b).await;
+    let (a, b) = join(a, b).await;
     assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
     let mut model = Model::default();
     model.apply(&ours);
