@@ -124,10 +124,12 @@ pub(crate) struct Chores {
 
 /// A pass over all lists.
 pub(crate) struct Healing {
-    /// Where it stands.
-    pub(crate) from: Slot,
     /// Linked slots that were dead when it began: no list names them when it is through.
-    pub(crate) dead: Vec<Slot>,
+    pub(crate) gone: SlotBits,
+    /// Whether what hung on those is provided for, and lists are led around them.
+    pub(crate) leads: bool,
+    /// Where it stands: in `gone`, then in all slots.
+    pub(crate) from: Slot,
 }
 
 impl Inner {

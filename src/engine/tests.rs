@@ -5,6 +5,7 @@ mod check;
 mod crash;
 mod faults;
 mod full;
+mod heal;
 mod hostile;
 mod model;
 mod nested;

@@ -64,6 +64,18 @@ pub(crate) struct BlockShape {
     pub(crate) rows: usize,
 }
 
+/// Which slots a pass of healing is about. One that is linked, neither live nor gone, died since the pass began: it is walked
+/// through until the next one, so its lists are led around the gone too.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    /// Worth linking to.
+    pub(crate) live: &'a SlotBits,
+    /// Those that may have lists: live, dead and gone.
+    pub(crate) linked: &'a SlotBits,
+    /// Dead when the pass began: no list names them when it is through.
+    pub(crate) gone: &'a SlotBits,
+}
+
 /// A graph that was read from a file.
 pub(crate) struct Loaded<G> {
     pub(crate) graph: G,
@@ -94,20 +106,36 @@ pub(crate) trait Graph: Send + Sync {
     /// Answers with `ask.ef` slots or a few more, where there are, nearest first, in `scratch.near`.
     fn search(&self, space: Space<'_>, ask: &Ask<'_>, scratch: &mut Scratch) -> Work;
 
-    /// Leads the lists of up to `budget` slots from `from` on around slots that are not in `live`.
+    /// Prepares up to `budget` slots that are gone, from `from` on, for being led around: what hangs on them and is live
+    /// gets links of its own. Returns where to go on, or `None` at the end.
+    fn hand_over(
+        &self,
+        _space: Space<'_>,
+        _pass: Pass<'_>,
+        _from: Slot,
+        _budget: usize,
+        _scratch: &mut Scratch,
+    ) -> Option<Slot> {
+        None
+    }
+
+    /// Leads the lists of up to `budget` slots from `from` on around the slots that are gone.
     /// Returns where to go on, or `None` at the end.
+    ///
+    /// A pass loses no row if everything on `gone` was handed over before, and what is `lost` without `gone` was mended:
+    /// healing keeps every link to another slot.
     fn heal(
         &self,
         space: Space<'_>,
-        live: &SlotBits,
+        pass: Pass<'_>,
         from: Slot,
         budget: usize,
         scratch: &mut Scratch,
     ) -> Option<Slot>;
 
-    /// The slots of `live` that no walk reaches. Every one of `live` was linked before. Only reads: what is linked meanwhile
-    /// can make it miss a slot, or name one too many, and neither does harm.
-    fn lost(&self, live: &SlotBits) -> Lost;
+    /// The slots of `live` that no walk reaches that keeps off the slots of `gone`. Every one of `live` was linked before.
+    /// Only reads: what is linked meanwhile can make it miss a slot, or name one too many, and neither does harm.
+    fn lost(&self, live: &SlotBits, gone: &SlotBits) -> Lost;
 
     /// Takes up to `budget` slots off `lost` and links those of them that are live and still out of reach; says how many it
     /// linked. A link forced in may push out another slot's last one, so look again afterwards.

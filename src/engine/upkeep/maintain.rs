@@ -8,8 +8,10 @@ use crate::codes::{CodeTable, Codec};
 use crate::engine::inner::{Chores, Healing, Inner};
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::graph::Pass;
 use crate::ids::Slot;
 use crate::record::Row;
+use crate::sets::SlotBits;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -83,7 +85,7 @@ impl Inner {
             return true;
         }
         if self.unmended.load(Ordering::Relaxed) > MEND_ROWS_MIN.max(slots / MEND_GROWTH_SHARE) {
-            self.mend();
+            self.mend(&SlotBits::default());
             return true;
         }
         self.drop_empty_blocks()
@@ -97,7 +99,7 @@ impl Inner {
         while chores.healing.is_some() {
             self.heal_step(&mut chores, usize::MAX - 1);
         }
-        self.mend();
+        self.mend(&SlotBits::default());
         self.drop_empty_blocks();
         Ok(())
     }
@@ -105,23 +107,35 @@ impl Inner {
     /// Begins a pass that ends with no list naming what is dead now.
     pub(crate) fn begin_healing(&self, chores: &mut Chores) {
         let view = self.view.load_full();
-        let dead = view.linked.iter().filter(|slot| !view.ready.contains(*slot)).collect();
-        chores.healing = Some(Healing { from: Slot(0), dead });
+        let gone: Vec<Slot> = view.linked.iter().filter(|slot| !view.ready.contains(*slot)).collect();
+        chores.healing =
+            Some(Healing { gone: SlotBits::default().with(&gone, &[]), leads: false, from: Slot(0) });
     }
 
     fn heal_step(&self, chores: &mut Chores, budget: usize) {
-        let Some(healing) = &mut chores.healing else { return };
+        let Some(Healing { gone, leads, from }) = &mut chores.healing else { return };
         let _pause = self.line.pauses.begin(Job::Heal);
         let _alone = self.linking.write();
         let view = self.view.load_full();
-        let next = self.with_scratch(|s| self.graph.heal(view.space(), &view.ready, healing.from, budget, s));
+        let space = view.space();
+        let pass = Pass { live: &view.ready, linked: &view.linked, gone };
+        let next = self.with_scratch(|s| match leads {
+            false => self.graph.hand_over(space, pass, *from, budget, s),
+            true => self.graph.heal(space, pass, *from, budget, s),
+        });
         self.link_steps.fetch_add(1, Ordering::Relaxed);
-        if let Some(from) = next {
-            healing.from = from;
+        if let Some(next) = next {
+            *from = next;
             return;
         }
-        let dead = std::mem::take(&mut healing.dead);
+        if !*leads {
+            (*leads, *from) = (true, Slot(0));
+            drop((_alone, _pause));
+            return self.mend(gone);
+        }
+        let dead: Vec<Slot> = gone.iter().collect();
         chores.healing = None;
+        // Threads that link at once may have dropped what the other counted on.
         self.unmended.store(usize::MAX / 2, Ordering::Relaxed);
         let _writer = self.writer.lock();
         let mut healed = View::clone(&self.view.load());
@@ -131,12 +145,13 @@ impl Inner {
         self.view.store(Arc::new(healed));
     }
 
-    fn mend(&self) {
+    /// Links what no walk reaches that keeps off the slots of `gone`.
+    fn mend(&self, gone: &SlotBits) {
         self.unmended.store(0, Ordering::Relaxed);
         for _ in 0..MEND_ROUNDS {
             let view = self.view.load_full();
             // Rows of the tail are on their way in.
-            let mut lost = self.graph.lost(&view.ready.with(&[], &view.tail));
+            let mut lost = self.graph.lost(&view.ready.with(&[], &view.tail), gone);
             let mut mended = 0;
             while lost.len() > 0 {
                 let _pause = self.line.pauses.begin(Job::Mend);

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 impl FlatGraph {
     pub(super) fn check_all(&self, live: &SlotBits) -> Result<usize, String> {
         let blocks = self.blocks.load();
-        let lost = self.find_lost(live);
+        let lost = self.find_lost(live, &SlotBits::default());
         let in_range = |s: Slot| blocks.get(s.block().index()).is_some_and(|b| s.index() < b.capacity());
         for (b, block) in blocks.iter().enumerate() {
             for index in 0..block.capacity() {

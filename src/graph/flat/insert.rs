@@ -73,8 +73,13 @@ impl FlatGraph {
             sight.lists.list(slot, *l).store(links.iter().map(|&k| unpack(k).slot));
         }
         for (l, links) in lists.iter().rev() {
+            let back = Back { graph: self, sight: &sight, live, to: slot, level: *l };
+            let mut takers = 0;
             for &key in links {
-                self.link_back(&sight, unpack(key), slot, *l, row, keys, &mut work);
+                takers += usize::from(back.link(unpack(key), row, keys, &mut work));
+            }
+            if let (0, Level(0), Some(&nearest)) = (takers, *l, links.first()) {
+                back.come_between(unpack(nearest).slot);
             }
         }
         if level > top {
@@ -108,42 +113,99 @@ impl FlatGraph {
         of_node.set_next_twin(node, Some(slot));
         of_node.set_has_twins(node, true);
     }
+}
 
-    /// Adds `to` to the list of `from`, dropping the link that is worth least when the list is full.
-    #[allow(clippy::too_many_arguments, reason = "a hot call that shares its caller's buffers")]
-    fn link_back(
-        &self,
-        sight: &Sight<'_>,
-        from: Near,
-        to: Slot,
-        level: Level,
-        row: &mut QueryCode,
-        keys: &mut Vec<u64>,
-        work: &mut Work,
-    ) {
-        let _writer = self.write_lock(from.slot).lock();
-        let list = sight.lists.list(from.slot, level);
+/// A new node on its way into the lists of those that its own list names.
+struct Back<'a> {
+    graph: &'a FlatGraph,
+    sight: &'a Sight<'a>,
+    live: &'a SlotBits,
+    to: Slot,
+    level: Level,
+}
+
+impl Back<'_> {
+    /// Adds the new node to the list of `from`, dropping the link that is worth least when the list is full. Says whether it
+    /// stands there: it may be worth least itself.
+    fn link(&self, from: Near, row: &mut QueryCode, keys: &mut Vec<u64>, work: &mut Work) -> bool {
+        let _writer = self.graph.write_lock(from.slot).lock();
+        let list = self.sight.lists.list(from.slot, self.level);
         let mut slots = [0u32; BATCH];
         let n = list.copy_to(&mut slots);
-        if slots[..n].contains(&to.0) {
-            return;
+        if slots[..n].contains(&self.to.0) {
+            return true;
         }
         if n < list.capacity() {
-            list.set(n, to);
-            return;
+            list.set(n, self.to);
+            return true;
         }
         let mut out = [0.0; BATCH];
-        slots[n] = to.0;
-        sight.codes.query_of(from.slot, row);
-        sight.codes.distances(row, &slots[..=n], &mut out);
+        slots[n] = self.to.0;
+        self.sight.codes.query_of(from.slot, row);
+        self.sight.codes.distances(row, &slots[..=n], &mut out);
         work.distances += n as u64 + 1;
         keys.clear();
         keys.extend(slots[..=n].iter().zip(&out).map(|(&s, &d)| pack(d, Slot(s))));
         keys.sort_unstable();
-        let drop = unpack(keys[victim(sight.codes, keys, row, work)]).slot;
-        if let Some(at) = slots[..n].iter().position(|&s| s == drop.0) {
-            list.set(at, to);
+        let held = &slots[..n];
+        let mut drop = |key: u64| {
+            let slot = unpack(key).slot;
+            slot == self.to
+                || self.give_up(from.slot, slot, || {
+                    if let Some(at) = held.iter().position(|&s| s == slot.0) {
+                        list.set(at, self.to);
+                    }
+                })
+        };
+        match victim(self.sight.codes, keys, row, &mut drop, work) {
+            Some(at) => unpack(keys[at]).slot != self.to,
+            None => false,
         }
+    }
+
+    /// Takes a place in the list of `from`, whose every link is wanted: what stood there is linked to from here.
+    fn come_between(&self, from: Slot) {
+        let list = |slot| self.sight.lists.list(slot, self.level);
+        for at in (0..list(from).capacity()).rev() {
+            let Some(displaced) = list(from).iter().nth(at).filter(|s| *s != self.to) else { continue };
+            {
+                let _writer = self.graph.write_lock(self.to).lock();
+                let own: Vec<Slot> = list(self.to).iter().collect();
+                if !own.contains(&displaced) && own.len() < list(self.to).capacity() {
+                    list(self.to).set(own.len(), displaced);
+                } else if !own.contains(&displaced) {
+                    return;
+                }
+            }
+            let _writer = self.graph.write_lock(from).lock();
+            // Another thread may have been there meanwhile.
+            if list(from).iter().nth(at) == Some(displaced) && !list(from).iter().any(|s| s == self.to) {
+                list(from).set(at, self.to);
+                return;
+            }
+        }
+    }
+
+    /// Does `drop`, which takes the link to `slot` out of the list of `from`, unless no walk came to `slot` without that
+    /// link. The lock of `slot` keeps two lists from each counting on the other; it is not waited for, since a lock is held.
+    fn give_up(&self, from: Slot, slot: Slot, drop: impl FnOnce()) -> bool {
+        if self.level.0 > 0 {
+            drop();
+            return true;
+        }
+        let Some(_others) = self.graph.write_lock(slot).try_lock() else { return false };
+        let is_spare = self.holders(slot, from).any(|holder| self.holders(holder, slot).next().is_some());
+        if is_spare {
+            drop();
+        }
+        is_spare
+    }
+
+    /// Live slots but `but` that `slot` links to and that link to it.
+    fn holders(&self, slot: Slot, but: Slot) -> impl Iterator<Item = Slot> {
+        let lists = self.sight.lists;
+        let mutual = move |s: &Slot| lists.list(*s, Level(0)).iter().any(|l| l == slot);
+        lists.list(slot, Level(0)).iter().filter(move |s| *s != but && self.live.contains(*s)).filter(mutual)
     }
 }
 

@@ -22,10 +22,10 @@ struct Place {
 type Fits<'a> = dyn Fn(Slot, &[Slot], usize) -> Option<usize> + 'a;
 
 impl FlatGraph {
-    /// The slots of `live` that level 0 does not reach from the entry.
-    pub(super) fn find_lost(&self, live: &SlotBits) -> Lost {
+    /// The slots of `live` that level 0 does not reach from the entry without a slot of `gone`.
+    pub(super) fn find_lost(&self, live: &SlotBits, gone: &SlotBits) -> Lost {
         let blocks = self.blocks.load();
-        let mut lost = Lost::among(blocks.len() << 16);
+        let mut lost = Lost::among(blocks.len() << 16, gone);
         if let Some((entry, _)) = self.entry() {
             reach(&mut lost, Lists(&blocks), entry);
         }
@@ -131,12 +131,15 @@ fn place_for(slot: Slot, lists: Lists<'_>, hosts: &[Slot], live: &SlotBits, lost
             Some(Place { host, at, old: links.get(at).copied() })
         })
     };
-    let is_spare = |l: &Slot| lost.links_to(*l) > 1 || !live.contains(*l);
+    // What else leads through a dead slot is not known, unless walks keep off it.
+    let is_spare = |l: &Slot| lost.links_to(*l) > 1 || lost.is_gone(*l);
+    let is_dead = |l: &Slot| !live.contains(*l);
     find(&|_, links, _| links.iter().position(|l| *l == slot))
         .or_else(|| {
             find(&|host, links, room| (live.contains(host) && links.len() < room).then_some(links.len()))
         })
         .or_else(|| find(&|_, links, _| links.iter().rposition(is_spare)))
+        .or_else(|| find(&|_, links, _| links.iter().rposition(is_dead)))
 }
 
 /// Counts one more link to `slot`, and to all that its list and its chain lead to if it is the first.

@@ -9,6 +9,9 @@
 //!   concurrent searches fall into nodes without a way out: with two builders the recall ceiling fell from .999 to .967;
 //! - the level of a slot follows from its number alone (see [`levels`]), so levels are not stored;
 //! - dead slots stay traversable until [`heal`] has led every list around them;
+//! - a link that is the last by which a live slot is reached is not dropped: not for a nearer one ([`insert`]), not when the
+//!   slot that holds it is led around ([`heal`]). Threads that link at once, and rings of slots that hold each other and
+//!   nothing else holds, may still lose one: [`mend`] finds those;
 //! - a chain of twins ends, whatever the file was that it came from ([`load`]): a slot joins a node's chain only if it hangs
 //!   on nothing that walks reach.
 
@@ -26,7 +29,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-use super::{Ask, Graph, Lost, Scratch, Space};
+use super::{Ask, Graph, Lost, Pass, Scratch, Space};
 use crate::disk::{Disk, Named};
 use crate::error::Result;
 use crate::ids::{Level, Slot};
@@ -50,6 +53,8 @@ pub(crate) struct FlatGraph {
     /// Held while a node that will be the new entry is linked.
     entry_lock: Mutex<()>,
     write_locks: Box<[Mutex<()>]>,
+    /// What the pass of healing that is under way leads around; nothing is hung on those any more.
+    gone: ArcSwap<SlotBits>,
 }
 
 const NO_ENTRY: u64 = u64::MAX;
@@ -62,6 +67,7 @@ impl FlatGraph {
             blocks: ArcSwap::default(),
             entry: AtomicU64::new(NO_ENTRY),
             entry_lock: Mutex::new(()),
+            gone: ArcSwap::default(),
             write_locks: (0..WRITE_LOCKS).map(|_| Mutex::new(())).collect(),
         }
     }
@@ -124,26 +130,38 @@ impl Graph for FlatGraph {
     }
 
     fn link(&self, space: Space<'_>, live: &SlotBits, slot: Slot, scratch: &mut Scratch) -> Work {
-        self.link_node(space, live, slot, &|_| true, scratch)
+        let gone = self.gone.load();
+        self.link_node(space, live, slot, &|node| !gone.contains(node), scratch)
     }
 
     fn search(&self, space: Space<'_>, ask: &Ask<'_>, scratch: &mut Scratch) -> Work {
         self.find(space, ask, scratch)
     }
 
-    fn heal(
+    fn hand_over(
         &self,
         space: Space<'_>,
-        live: &SlotBits,
+        pass: Pass<'_>,
         from: Slot,
         budget: usize,
         scratch: &mut Scratch,
     ) -> Option<Slot> {
-        self.heal_some(space, live, from, budget, scratch)
+        self.hand_over_some(space, pass, from, budget, scratch)
     }
 
-    fn lost(&self, live: &SlotBits) -> Lost {
-        self.find_lost(live)
+    fn heal(
+        &self,
+        space: Space<'_>,
+        pass: Pass<'_>,
+        from: Slot,
+        budget: usize,
+        scratch: &mut Scratch,
+    ) -> Option<Slot> {
+        self.heal_some(space, pass, from, budget, scratch)
+    }
+
+    fn lost(&self, live: &SlotBits, gone: &SlotBits) -> Lost {
+        self.find_lost(live, gone)
     }
 
     fn mend(

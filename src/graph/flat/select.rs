@@ -70,17 +70,26 @@ pub(super) fn fill(
     chosen.extend(pruned.into_iter().take(m.saturating_sub(links.len())));
 }
 
-/// Which of a full list's candidates (packed, ascending) to drop: the farthest that a nearer one covers, else the
-/// farthest. It is what [`select`] would leave out, found from the far end, where hardly a candidate is not covered.
-pub(super) fn victim(codes: &CodeTable, candidates: &[u64], row: &mut QueryCode, work: &mut Work) -> usize {
+/// Which of a full list's candidates (packed, ascending) is dropped: the farthest that a nearer one covers, else the
+/// farthest, of those that `drop` does drop; none if it drops none. It is what [`select`] would leave out, found from the far
+/// end, where hardly a candidate is not covered.
+pub(super) fn victim(
+    codes: &CodeTable,
+    candidates: &[u64],
+    row: &mut QueryCode,
+    drop: &mut dyn FnMut(u64) -> bool,
+    work: &mut Work,
+) -> Option<usize> {
     let mut slots = [0u32; BATCH];
     for (slot, &key) in slots.iter_mut().zip(candidates) {
         *slot = unpack(key).slot.0;
     }
-    (1..candidates.len().min(BATCH))
-        .rev()
-        .find(|&at| is_covered(codes, candidates[at], &slots[..at], 2 * STEP, row, work))
-        .unwrap_or(candidates.len() - 1)
+    let far_first = || (1..candidates.len().min(BATCH)).rev();
+    far_first()
+        .find(|&at| {
+            is_covered(codes, candidates[at], &slots[..at], 2 * STEP, row, work) && drop(candidates[at])
+        })
+        .or_else(|| far_first().find(|&at| drop(candidates[at])))
 }
 
 /// Whether one of `nearer` is nearer to the candidate than the node that chooses.

@@ -4,6 +4,7 @@
 mod bed;
 mod checker;
 mod checkpoint;
+mod churn;
 mod heal;
 mod hostile;
 mod shapes;

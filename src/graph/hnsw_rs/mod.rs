@@ -21,7 +21,7 @@ mod order;
 #[cfg(test)]
 mod tests;
 
-use super::{Ask, Graph, Lost, Scratch, Space};
+use super::{Ask, Graph, Lost, Pass, Scratch, Space};
 use crate::codes::VectorTable;
 use crate::config::Metric;
 use crate::error::Result;
@@ -159,7 +159,7 @@ impl Graph for HnswRsGraph {
     fn heal(
         &self,
         space: Space<'_>,
-        live: &SlotBits,
+        Pass { live, .. }: Pass<'_>,
         from: Slot,
         budget: usize,
         _scratch: &mut Scratch,
@@ -188,7 +188,7 @@ impl Graph for HnswRsGraph {
         None
     }
 
-    fn lost(&self, live: &SlotBits) -> Lost {
+    fn lost(&self, live: &SlotBits, _gone: &SlotBits) -> Lost {
         let mut lost = Lost::default();
         for slot in self.now.read().lost(live) {
             lost.push(slot);

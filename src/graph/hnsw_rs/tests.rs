@@ -4,7 +4,7 @@ use super::HnswRsGraph;
 use crate::codes::{CodeTable, Codec, Exact, VectorTable};
 use crate::config::Metric;
 use crate::graph::lost::mend_all;
-use crate::graph::{Ask, Graph, Near, Scratch, Space, Walk};
+use crate::graph::{Ask, Graph, Near, Pass, Scratch, Space, Walk};
 use crate::ids::Slot;
 use crate::sets::SlotBits;
 use std::collections::BTreeMap;
@@ -143,7 +143,7 @@ fn a_filtered_search_stays_in_the_set_and_finds_it() {
         let rows = clustered(3, 2_000, 20);
         let world = World::of(metric, &rows);
         // Under dot most rows are strays, which only this finds.
-        mend_all(&world.graph, world.space(), &world.live(), &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &world.live(), &SlotBits::default(), &mut Scratch::default());
         for step in [2, 20, 400] {
             let slots: Vec<Slot> = world.rows.keys().copied().skip(1).step_by(step).collect();
             let set = SlotBits::default().with(&slots, &[]);
@@ -241,7 +241,7 @@ fn rows_without_a_distance_are_left_out_and_harm_nobody() {
         let world = World::of(metric, &rows);
         let left_out = if metric == Metric::Cosine { 5 } else { 4 };
         let live = world.live();
-        mend_all(&world.graph, world.space(), &live, &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &live, &SlotBits::default(), &mut Scratch::default());
         assert_eq!(world.graph.check(&live), Ok(left_out), "{metric}");
         let near = world.near(&rows[1], 500, Walk::All);
         assert_eq!(near.len(), 500 - left_out, "{metric}");
@@ -263,7 +263,10 @@ fn a_slot_goes_in_once_and_mend_takes_in_what_was_forgotten() {
     }
     let live = world.live();
     assert_eq!(world.graph.check(&live), Ok(3));
-    assert_eq!(mend_all(&world.graph, world.space(), &live, &mut Scratch::default()), 3);
+    assert_eq!(
+        mend_all(&world.graph, world.space(), &live, &SlotBits::default(), &mut Scratch::default()),
+        3
+    );
     assert_eq!(world.graph.check(&live), Ok(0));
     for slot in forgotten {
         assert_eq!(world.near(&world.rows[&slot], 10, Walk::All)[0].slot, slot);
@@ -309,7 +312,7 @@ fn four_threads_link_while_others_search() {
             assert!(ended.iter().all(Result::is_ok));
         });
         let live = world.live();
-        mend_all(&world.graph, world.space(), &live, &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &live, &SlotBits::default(), &mut Scratch::default());
         assert_eq!(world.graph.check(&live), Ok(0), "{metric}");
         let truth = world.exact(&rows[500], 10, |_| true);
         assert!(recall(&world.near(&rows[500], 64, Walk::All)[..20], &truth) >= 0.9, "{metric}");
@@ -330,11 +333,16 @@ fn threads_that_meet_in_an_empty_graph_all_get_in() {
     }
 }
 
+/// This graph asks for nothing but who lives.
+fn pass(live: &SlotBits) -> Pass<'_> {
+    Pass { live, linked: live, gone: live }
+}
+
 /// Heals in steps; says how many there were.
 fn heal(world: &World, live: &SlotBits, budget: usize) -> usize {
     let (mut steps, mut from) = (0, Some(Slot(0)));
     while let Some(slot) = from {
-        from = world.graph.heal(world.space(), live, slot, budget, &mut Scratch::default());
+        from = world.graph.heal(world.space(), pass(live), slot, budget, &mut Scratch::default());
         steps += 1;
     }
     steps
@@ -356,14 +364,14 @@ fn healing_lets_go_of_the_dead_and_keeps_the_living() {
         let dead: Vec<Slot> = (0..2_000).step_by(2).map(Slot).collect();
         let live = world.live().with(&[], &dead);
         assert_eq!(heal(&world, &live, budget), steps, "{metric}");
-        mend_all(&world.graph, world.space(), &live, &mut Scratch::default());
+        mend_all(&world.graph, world.space(), &live, &SlotBits::default(), &mut Scratch::default());
         assert_eq!(world.graph.check(&live), Ok(0), "{metric}");
         let near = world.near(&rows[0], 2_000, Walk::All);
         assert_eq!(near.len(), 1_000, "{metric}");
         assert!(near.iter().all(|n| live.contains(n.slot)), "{metric}");
         assert!(is_in(&near, Slot(1_001)) && is_in(&near, Slot(1_003)));
         // Nothing dead is in any more: the next pass is none.
-        world.graph.heal(world.space(), &live, Slot(0), 4, &mut Scratch::default());
+        world.graph.heal(world.space(), pass(&live), Slot(0), 4, &mut Scratch::default());
         assert!(world.graph.next.lock().is_none() && world.graph.late.lock().is_none());
     }
 }
@@ -375,7 +383,7 @@ fn what_is_linked_during_a_pass_is_in_after_it() {
     let old = world.vectors.clone();
     let heal = |world: &World, from| {
         let space = Space { codes: &world.codes, vectors: &old };
-        world.graph.heal(space, &live, from, 4_000, &mut Scratch::default())
+        world.graph.heal(space, pass(&live), from, 4_000, &mut Scratch::default())
     };
     let mut from = heal(&world, Slot(0));
     // Into the last block and one that the healer's table has not.

@@ -5,7 +5,7 @@ use super::super::links::{List, Lists};
 use crate::codes::{CodeTable, Codec, Exact, VectorTable};
 use crate::config::Metric;
 use crate::graph::lost::mend_all;
-use crate::graph::{Ask, Graph, Scratch, Space, Walk};
+use crate::graph::{Ask, Graph, Pass, Scratch, Space, Walk};
 use crate::ids::{Level, Slot};
 use crate::metrics::Work;
 use crate::sets::SlotBits;
@@ -137,18 +137,48 @@ impl Bed {
 
     /// One pass of healing, `budget` lists at a time. Says how many steps it took.
     pub(super) fn heal(&mut self, budget: usize) -> usize {
+        let gone = self.gone();
+        self.hand_over(&gone, budget);
         let (mut from, mut steps) = (Some(Slot(0)), 0);
         while let Some(slot) = from {
-            let space = Space { codes: &self.codes, vectors: &self.vectors };
-            from = self.graph.heal(space, &self.live, slot, budget, &mut self.scratch);
+            from = self.heal_step(&gone, slot, budget);
             steps += 1;
         }
         steps
     }
 
+    /// The dead, linked or not.
+    pub(super) fn gone(&self) -> SlotBits {
+        let live: Vec<Slot> = self.live.iter().collect();
+        self.linked().with(&[], &live)
+    }
+
+    /// All that ever came.
+    fn linked(&self) -> SlotBits {
+        let rows: Vec<usize> = (0..self.vectors.blocks()).map(|b| self.vectors.rows_in(b)).collect();
+        SlotBits::of_rows(&rows)
+    }
+
+    /// What comes before lists are led around `gone`.
+    pub(super) fn hand_over(&mut self, gone: &SlotBits, budget: usize) {
+        let space = Space { codes: &self.codes, vectors: &self.vectors };
+        let mut from = Some(Slot(0));
+        while let Some(slot) = from {
+            let pass = Pass { live: &self.live, linked: &self.linked(), gone };
+            from = self.graph.hand_over(space, pass, slot, budget, &mut self.scratch);
+        }
+        mend_all(&self.graph, space, &self.live, gone, &mut self.scratch);
+    }
+
+    pub(super) fn heal_step(&mut self, gone: &SlotBits, from: Slot, budget: usize) -> Option<Slot> {
+        let space = Space { codes: &self.codes, vectors: &self.vectors };
+        let pass = Pass { live: &self.live, linked: &self.linked(), gone };
+        self.graph.heal(space, pass, from, budget, &mut self.scratch)
+    }
+
     pub(super) fn mend(&mut self) -> usize {
         let space = Space { codes: &self.codes, vectors: &self.vectors };
-        mend_all(&self.graph, space, &self.live, &mut self.scratch)
+        mend_all(&self.graph, space, &self.live, &SlotBits::default(), &mut self.scratch)
     }
 
     pub(super) fn check(&self) -> Result<usize, String> {
