@@ -27,7 +27,7 @@ mod wal;
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, Explain, Finding, Hit, Include, LogStats, Page, RangeSearch, Response,
-    RowResult, Search, SnapshotReport, Stats, Store, StoreStats, Token, doctor,
+    RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats, Token, doctor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};
@@ -36,8 +36,9 @@ pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
 #[cfg(feature = "mirror")]
 pub use mirror::{
-    AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, LastAudit, Migrate,
-    Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange, RebuildPolicy, RebuildProgress, Root, Trust,
+    AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, Fallback, FallbackStatus,
+    LastAudit, Migrate, Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange, RebuildPolicy,
+    RebuildProgress, Root, Trust,
 };
 pub use record::Chunk;
 

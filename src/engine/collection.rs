@@ -47,6 +47,10 @@ impl Collection {
         &self.inner
     }
 
+    pub(crate) fn tenant_name(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
     /// The collection's name.
     pub fn name(&self) -> &str {
         &self.inner.name
@@ -74,7 +78,8 @@ impl Collection {
         Search::new(self, query)
     }
 
-    /// Runs several searches on one state of the collection, on `threads` threads (the caller's among them).
+    /// Runs several searches on one state of the collection, on `threads` threads (the caller's among them). If they ask the mirror's
+    /// database (see [`Source`](crate::Source)), they wait for it as long as one does.
     pub fn search_batch(&self, searches: &[Search<'_>], threads: usize) -> Result<Vec<Response>> {
         let (n, max) = (searches.len(), limits::SEARCH_BATCH_MAX);
         if n > max {
@@ -90,9 +95,10 @@ impl Collection {
                 other.name()
             )));
         }
-        let view = self.inner.view.load_full();
+        let (view, filling) = self.inner.searched();
         let per_thread = n.div_ceil(threads.clamp(1, limits::BUILD_THREADS_MAX)).max(1);
-        let answer = |part: &[Search<'_>]| part.iter().map(|s| s.run_on(&view)).collect::<Vec<_>>();
+        let answer =
+            |part: &[Search<'_>]| part.iter().map(|s| s.run_on(&view, filling.as_ref())).collect::<Vec<_>>();
         let lost = || Error::new(ErrorKind::Internal, "a search of the batch panicked; please report this");
         let mut parts = searches.chunks(per_thread);
         let Some(first) = parts.next() else { return Ok(Vec::new()) };

@@ -9,7 +9,7 @@ use super::files::replay::Described;
 use super::files::restore::block_slots;
 use super::read::filters::FilterCache;
 use super::tables::names::Names;
-use super::tap::{Digests, Marks};
+use super::tap::{Digests, Lack, Marks};
 use super::upkeep::keeper::Bell;
 use super::view::{Tables, View};
 use super::write::commit::Line;
@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     /// What the mirror's database does not know yet.
     pub(crate) marks: Mutex<Marks>,
     pub(crate) digests: Digests,
+    /// What the mirror's database has and this collection does not, yet.
+    pub(crate) lack: Lack,
     /// Wakes who does the background work; nobody does in a store in memory.
     pub(crate) background: Option<Arc<Bell>>,
     scratches: ArrayQueue<Box<Scratch>>,
@@ -174,6 +176,7 @@ impl Inner {
             files: Mutex::new(files),
             marks: Mutex::new(marks),
             digests: Digests::default(),
+            lack: Lack::default(),
             id_seed,
             schema,
             options,

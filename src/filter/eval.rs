@@ -6,9 +6,11 @@ use crate::record::{Map, Num};
 use serde_json::Value;
 use std::ops::RangeBounds;
 
-/// Whether a chunk with this metadata matches. A filter that was built wrong matches nothing.
-pub(crate) fn matches(filter: &Filter, metadata: &Map) -> bool {
-    filter.0.as_ref().is_ok_and(|expr| holds(expr, metadata))
+impl Filter {
+    /// Whether a chunk with this metadata matches. A filter that was built wrong matches nothing.
+    pub(crate) fn matches(&self, metadata: &Map) -> bool {
+        self.0.as_ref().is_ok_and(|expr| holds(expr, metadata))
+    }
 }
 
 fn holds(expr: &Expr, metadata: &Map) -> bool {

@@ -1,6 +1,6 @@
 //! Filters over metadata: the expression, its row-at-a-time meaning, and the index that answers it for a block at once.
 //!
-//! Owns: the public [`Filter`] with its builder and JSON syntax, [`matches`] (the oracle), [`FieldIndex`] (one per block).
+//! Owns: the public [`Filter`] with its builder and JSON syntax, [`Filter::matches`] (the oracle), [`FieldIndex`] (one per block).
 //!
 //! A path names a field: keys joined by dots. `{"a": {"b": 1}}` and `{"a.b": 1}` both hold 1 under `a.b`, and one object
 //! may hold both. Arrays are transparent: a field has every value inside its array, however nested, and objects in arrays
@@ -28,12 +28,12 @@
 //! Does not know: slots, liveness, tenants. The planner ([`plan`]) knows counts alone. A bit of a [`BlockMask`] is a row's index in its block.
 
 mod build;
-#[cfg(test)]
 mod eval;
 mod expr;
 mod index;
 mod json;
 mod mask;
+mod needles;
 mod numbers;
 mod plan;
 mod rows;
@@ -42,11 +42,10 @@ mod strings;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub(crate) use eval::matches;
 pub use expr::Filter;
 pub(crate) use index::FieldIndex;
 #[cfg(test)]
 pub(crate) use mask::{BlockMask, to_roaring};
+pub(crate) use needles::Needle;
 pub use plan::Plan;
 pub(crate) use plan::{Question, after, choose};

@@ -22,6 +22,10 @@ fn filter(value: Value) -> Filter {
     Filter::from_json(&value).unwrap()
 }
 
+fn matches(filter: &Filter, metadata: &Map) -> bool {
+    filter.matches(metadata)
+}
+
 fn index_of(rows: &[(u16, Map)]) -> FieldIndex {
     let mut index = FieldIndex::default();
     for (row, metadata) in rows {

@@ -10,6 +10,7 @@ use super::remote::{Database, Fault, FaultClass, Reading, Remote, RemoteCollecti
 use super::sides::Sides;
 use super::trouble::Step;
 use crate::config::Schema;
+use crate::engine::tap::TapCollection;
 use std::collections::BTreeMap;
 
 impl<R: Remote> Sides<R> {
@@ -46,7 +47,10 @@ impl<R: Remote> Sides<R> {
         };
         match meet(&remembered, database) {
             Meeting::Same => {}
-            Meeting::First => self.start_over(),
+            Meeting::First => {
+                self.start_over();
+                self.memory.lack();
+            }
             Meeting::WentBack => {
                 self.start_over();
                 self.resend = true;
@@ -102,7 +106,9 @@ impl<R: Remote> Sides<R> {
                 (None, Some(_)) => Some(Ignored::Dropped),
                 (None, None) => self.tap.collection(&name, &schema).map(|_| None)?,
             };
-            self.settle_on(name, ignored);
+            let rows =
+                self.tap.collections()?.iter().find(|c| c.name() == name).map_or(0, TapCollection::rows);
+            self.settle_on(name, ignored, self.may_lack(rows));
         }
         for (name, schema) in here {
             if !self.options.covers(&name) {
@@ -115,16 +121,19 @@ impl<R: Remote> Sides<R> {
                 Err(fault) if fault.class == FaultClass::Schema => Some(Ignored::Mismatch(fault.message)),
                 Err(fault) => return Err(fault.into()),
             };
-            self.settle_on(name, ignored);
+            // The database has no row of what it did not know.
+            self.settle_on(name, ignored, false);
         }
+        self.tell_filling()?;
         Ok(())
     }
 
-    fn settle_on(&mut self, name: String, ignored: Option<Ignored>) {
-        let known = self.memory.collections.entry(name).or_default();
+    fn settle_on(&mut self, name: String, ignored: Option<Ignored>, lacks: bool) {
+        let met = || Known { lacks, ..Known::default() };
+        let known = self.memory.collections.entry(name).or_insert_with(met);
         if known.ignored.is_some() {
             // It was left alone for a while, and the feed went on without it.
-            *known = Known::default();
+            *known = met();
         }
         known.ignored = ignored;
     }

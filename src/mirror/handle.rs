@@ -1,7 +1,9 @@
 //! The public handle: calls become requests to the mirror's thread.
 
+use super::fallback::Door;
+use super::gate::Gate;
 use super::letters::DeadLetter;
-use super::options::{MirrorOptions, Trust};
+use super::options::{Fallback, MirrorOptions, Trust};
 use super::remote::Remote;
 use super::report::AuditReport;
 use super::sides::Sides;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// A host that is built without optimisation keeps whole futures on the stack: with the usual 2 MiB it overflows. What is not used is
 /// not taken.
@@ -21,7 +24,8 @@ const STACK_BYTES: usize = 16 << 20;
 
 /// A store's mirror in a Postgres database. Cloning gives another handle to the same mirror; when the last one goes, it stops.
 ///
-/// Writes and searches of the store never wait for it.
+/// Writes and searches of the store never wait for it, unless they are told to:
+/// [`Durability::Mirrored`](crate::Durability::Mirrored), [`Fallback::Database`](crate::Fallback::Database).
 #[derive(Clone)]
 pub struct Mirror {
     held: Arc<Held>,
@@ -30,6 +34,7 @@ pub struct Mirror {
 struct Held {
     shared: Arc<Shared>,
     tap: Tap,
+    gate: Option<Arc<Gate>>,
 }
 
 impl Drop for Held {
@@ -52,6 +57,34 @@ fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// One thread, and another for searches where they may ask the database: what filling does between two awaits takes longer than
+/// they can wait.
+fn runtime(fallback: Fallback) -> std::io::Result<Runtime> {
+    match fallback {
+        Fallback::None => Builder::new_current_thread().enable_all().build(),
+        Fallback::Database => Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("nearfield-fallback")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build(),
+    }
+}
+
+/// Opens the way of searches to the database, if the options want one.
+fn doorway<R: Remote>(sides: &mut Sides<R>, runtime: &Handle) -> Option<Arc<Gate>> {
+    let MirrorOptions { fallback, fallback_ms, retry_ms_max, .. } = sides.options;
+    if fallback == Fallback::None {
+        return None;
+    }
+    let gate = Arc::new(Gate::new(retry_ms_max, sides.clock.clone(), sides.random.next()));
+    let (remote, runtime) = (sides.remote.clone(), runtime.clone());
+    let patience = Duration::from_millis(fallback_ms);
+    let door = Door { remote, runtime, gate: gate.clone(), patience };
+    sides.fallback = Some((Arc::new(door), gate.clone()));
+    Some(gate)
+}
+
 impl Mirror {
     /// Mirrors `store` in whatever `remote` is.
     pub(crate) fn start_on<R: Remote>(store: &Store, remote: R, options: MirrorOptions) -> Result<Self> {
@@ -59,7 +92,10 @@ impl Mirror {
         let tap = store.tap();
         let shared = Arc::new(Shared::default());
         let seed = tap.node() ^ unix_ms();
-        let sides = Sides::new(tap.clone(), Arc::new(remote), options, Arc::new(unix_ms), seed)?;
+        let runtime = runtime(options.fallback).map_err(|e| failed("make a runtime for the mirror", e))?;
+        let mut sides = Sides::new(tap.clone(), Arc::new(remote), options, Arc::new(unix_ms), seed)?;
+        let gate = doorway(&mut sides, runtime.handle());
+        sides.tell_filling()?;
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new({
             let shared = Arc::downgrade(&shared);
             move || {
@@ -70,8 +106,6 @@ impl Mirror {
         });
         tap.on_commit(wake.clone());
         tap.on_lost(wake);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| failed("make a runtime for the mirror", e))?;
         let mut worker = Worker::new(sides, shared.clone());
         let body = move || {
             // Whatever happens in there, whoever waits for the end is told.
@@ -82,12 +116,15 @@ impl Mirror {
         let thread =
             std::thread::Builder::new().name("nearfield-mirror".into()).stack_size(STACK_BYTES).spawn(body);
         thread.map_err(|e| failed("start the mirror's thread", e))?;
-        Ok(Self { held: Arc::new(Held { shared, tap }) })
+        Ok(Self { held: Arc::new(Held { shared, tap, gate }) })
     }
 
     /// What it does and has done. Does not wait for the database.
     pub fn status(&self) -> MirrorStatus {
-        self.held.shared.board.read()
+        let mut status = self.held.shared.board.read();
+        // Searches do not wait for the thread to look up.
+        status.fallback = self.held.gate.as_ref().map(|gate| gate.status());
+        status
     }
 
     /// Looks who answers, now. The error says why nobody does, or what must be decided first.

@@ -32,6 +32,9 @@ pub(super) struct Known {
     pub(super) ignored: Option<Ignored>,
     /// How far filling it has come.
     pub(super) fill: Option<Fill>,
+    /// Rows of the database may be missing here: it is not compared yet, or had nothing when filling began.
+    #[serde(default)]
+    pub(super) lacks: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,11 @@ impl Memory {
         for known in self.collections.values_mut() {
             (known.is_verified, known.fill) = (false, None);
         }
+    }
+
+    /// The database may have rows that never came here.
+    pub(super) fn lack(&mut self) {
+        self.collections.values_mut().for_each(|known| known.lacks = true);
     }
 
     /// A collection that takes part.

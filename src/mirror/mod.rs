@@ -2,7 +2,7 @@
 //!
 //! A row's way out: the engine marks it dirty (`engine/tap/`), `push` sends it in a batch, the database answers, it is clean. A row's way
 //! in: `feed` reads what changed between two snapshots and applies it by version. `audit` compares fingerprints and names
-//! the rows that differ; `repair` brings one side up to the other; `rebuild` fills a store. `worker` decides whose turn it is.
+//! the rows that differ; `repair` brings one side up to the other; `rebuild` fills a store, and `fallback` answers searches meanwhile. `worker` decides whose turn it is.
 //!
 //! Invariants: those of `mirror.md`, M1 to M24; tests name them.
 //!
@@ -16,7 +16,9 @@ mod compare;
 pub(crate) mod conformance;
 mod cursor;
 mod database;
+mod fallback;
 mod feed;
+mod gate;
 mod greet;
 mod guards;
 mod handle;
@@ -43,9 +45,10 @@ mod worker;
 
 pub use backoff::Breaker;
 pub use database::{DatabaseIndex, DatabaseOptions, Migrate};
+pub use gate::FallbackStatus;
 pub use handle::Mirror;
 pub use letters::DeadLetter;
-pub use options::{MirrorOptions, OnChange, RebuildPolicy, Trust};
+pub use options::{Fallback, MirrorOptions, OnChange, RebuildPolicy, Trust};
 pub use rebuild::RebuildProgress;
 pub use report::{AuditReport, Root};
 pub use status::{DatabaseInfo, LastAudit, MirrorState, MirrorStatus};

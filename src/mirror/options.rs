@@ -31,6 +31,16 @@ pub enum RebuildPolicy {
     Never,
 }
 
+/// Who answers searches of a collection that is still being filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fallback {
+    /// This store, with the rows that are here.
+    None,
+    /// The database, and this store for what was written here lately. If it does not answer in time, this store.
+    Database,
+}
+
 /// How a mirror goes about its work. The defaults are right unless a setting's text says when they are not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -77,6 +87,13 @@ pub struct MirrorOptions {
     pub rebuild: RebuildPolicy,
     /// Disjoint ranges that a collection is filled by, 1 to 256; two are read at once. Default: 16. Leave it alone.
     pub rebuild_ranges: usize,
+    /// Who answers searches while a collection is being filled for the first time; see [`Source`](crate::Source). Default: `none`.
+    /// `database` makes such searches exact and complete, and as slow as the database: it compares all rows of the
+    /// collection. Each call holds its thread up, an async one too, for at most [`fallback_ms`](Self::fallback_ms).
+    pub fallback: Fallback,
+    /// How long such a search, or batch of searches, waits for the database, in milliseconds, 1 to 60,000. Default: 250. Raise it for
+    /// more than some 50,000 rows.
+    pub fallback_ms: u64,
     /// Do nothing but what is asked for. Default: false. For tools that look before anything changes.
     pub manual: bool,
     /// Who is told, in one line, when the state changes. Default: nobody. It is called from the mirror's thread and must not wait.
@@ -120,6 +137,8 @@ impl Default for MirrorOptions {
             tombstone_days: 30,
             rebuild: RebuildPolicy::IfEmpty,
             rebuild_ranges: 16,
+            fallback: Fallback::None,
+            fallback_ms: 250,
             manual: false,
             on_change: None,
         }
@@ -162,6 +181,8 @@ impl MirrorOptions {
         tombstone_days: u32,
         rebuild: RebuildPolicy,
         rebuild_ranges: usize,
+        fallback: Fallback,
+        fallback_ms: u64,
         manual: bool
     }
 
@@ -188,6 +209,7 @@ impl MirrorOptions {
         within("look_ms", self.look_ms, 100, 600_000, "30,000 is the default")?;
         within("ack_retention_seconds", self.ack_retention_seconds, 0, 86_400, "900 is the default")?;
         within("rebuild_ranges", self.rebuild_ranges as u64, 1, 256, "16 is the default")?;
+        within("fallback_ms", self.fallback_ms, 1, 60_000, "250 is the default")?;
         for (name, share) in
             [("delete_guard_share", self.delete_guard_share), ("damage_guard_share", self.damage_guard_share)]
         {
@@ -217,6 +239,7 @@ mod tests {
             (o().poll_ms_max(10), "poll_ms_max is 10", "100 to"),
             (o().ack_retention_seconds(100_000), "ack_retention_seconds is 100000", "0 to 86400"),
             (o().rebuild_ranges(0), "rebuild_ranges is 0", "1 to 256"),
+            (o().fallback_ms(0), "fallback_ms is 0", "1 to 60000"),
             (o().delete_guard_share(1.5), "delete_guard_share is 1.5", "0 to 1"),
             (o().damage_guard_share(f64::NAN), "damage_guard_share is NaN", "0 to 1"),
         ] {
@@ -234,6 +257,9 @@ mod tests {
 
     #[test]
     fn options_are_json_with_defaults() {
+        assert_eq!(MirrorOptions::default().fallback, Fallback::None);
+        let asks: MirrorOptions = serde_json::from_str(r#"{"fallback": "database"}"#).unwrap();
+        assert_eq!(asks, MirrorOptions::default().fallback(Fallback::Database));
         let options: MirrorOptions =
             serde_json::from_str(r#"{"rebuild": "if-corrupt", "poll_ms_max": 900}"#).unwrap();
         assert_eq!(options, MirrorOptions::default().rebuild(RebuildPolicy::IfCorrupt).poll_ms_max(900));

@@ -78,7 +78,11 @@ impl<R: Remote> Sides<R> {
         let name = collection.name().to_owned();
         let mut fill = match self.memory.collections.get(&name).and_then(|known| known.fill.clone()) {
             Some(fill) => fill,
-            None => self.plan_fill(&name).await?,
+            None => {
+                let fill = self.plan_fill(&name).await?;
+                self.note_lack(collection)?;
+                fill
+            }
         };
         let mut left = fill.left.iter().cloned();
         let (first, second) = (left.next(), left.next());
@@ -144,6 +148,15 @@ impl<R: Remote> Sides<R> {
         reading.finish().await?;
         let of_rows = count.first().map_or(0, |print| print.rows);
         Ok(Fill { left, of_rows, started_ms: self.now_ms(), ..Fill::default() })
+    }
+
+    /// Filling begins. Rows are missing if no row of the database's is here, or if some are damaged beyond a name.
+    fn note_lack(&mut self, collection: &TapCollection) -> Step<()> {
+        let lacks = collection.rows() <= collection.dirty().rows || collection.lost().1 > 0;
+        if let Some(known) = self.memory.collections.get_mut(collection.name()) {
+            known.lacks |= lacks;
+        }
+        Ok(self.tell_filling()?)
     }
 
     /// Fills a collection anew, whatever is here. It goes on step by step.

@@ -6,6 +6,8 @@
 //! anybody uses again; nothing is retried here. Every write is guarded by version, so sending twice is sending once (M5).
 
 use crate::config::Schema;
+use crate::engine::tap::Neighbour;
+use crate::filter::Needle;
 use crate::ids::ChunkId;
 use crate::record::{Edition, Head};
 use serde::{Deserialize, Serialize};
@@ -108,6 +110,15 @@ pub(crate) trait Reading: Send {
         each: &mut (dyn FnMut(Vec<Edition>) -> bool + Send),
     ) -> impl Future<Output = Done<()>> + Send;
 
+    /// Heads and distances of the live rows that are nearest to a vector, at most `limit`, by distance and then by id: those that
+    /// have a vector of as many dimensions, under the metric of the collection. All are compared: none is missed.
+    fn nearest(
+        &mut self,
+        collection: &str,
+        near: &Near<'_>,
+        limit: usize,
+    ) -> impl Future<Output = Done<Vec<Neighbour>>> + Send;
+
     /// The rows that [`rows`](Self::rows) and [`scan`](Self::scan) left out since the last call, because they are not fit
     /// to stand here: somebody wrote them by hand.
     fn refused(&mut self) -> Vec<Refused> {
@@ -208,6 +219,19 @@ pub(crate) struct Refused {
 pub(crate) struct IdRange {
     pub(crate) from: Option<String>,
     pub(crate) until: Option<String>,
+}
+
+/// Whose neighbours are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near<'a> {
+    pub(crate) query: &'a [f32],
+    /// Rows of this tenant only.
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) wants_metadata: bool,
+    /// Rows are left out whose metadata hold none of one of these lists, at whatever depth.
+    pub(crate) needles: &'a [Vec<Needle>],
+    /// The database gives up by itself after so many milliseconds, in this call and in those after it.
+    pub(crate) ms_max: u64,
 }
 
 /// What two sides compare instead of rows. A row edited by hand counts with digest 0.

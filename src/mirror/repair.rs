@@ -37,7 +37,7 @@ impl<R: Remote> Sides<R> {
 
     fn verified(&mut self, name: &str) -> Step<bool> {
         if let Some(known) = self.memory.collections.get_mut(name) {
-            (known.is_verified, known.fill) = (true, None);
+            (known.is_verified, known.fill, known.lacks) = (true, None, false);
         }
         if self.memory.unverified().is_none()
             && self.memory.cursor.as_ref().is_none_or(|c| !c.is_within_window())
@@ -45,6 +45,7 @@ impl<R: Remote> Sides<R> {
             self.verdict = None;
         }
         self.persist()?;
+        self.tell_filling()?;
         Ok(true)
     }
 
@@ -168,6 +169,7 @@ impl<R: Remote> Sides<R> {
             Block::DatabaseReplaced { is, .. } => {
                 self.memory.identity = Some(is);
                 self.start_over();
+                self.memory.lack();
                 self.verdict = Some(trust);
                 if trust == Trust::Local {
                     self.dirty_all()?;

@@ -6,6 +6,7 @@
 use super::backoff::{Backoff, Random};
 use super::batch::BatchRows;
 use super::cursor::Poll;
+use super::gate::Gate;
 use super::guards::Block;
 use super::letters::Letters;
 use super::memory::Memory;
@@ -15,7 +16,7 @@ use super::report::AuditReport;
 use super::retention::Retention;
 use super::status::MirrorStatus;
 use super::trouble::{Step, Trouble};
-use crate::engine::tap::{Tap, TapCollection};
+use crate::engine::tap::{Elsewhere, Tap, TapCollection};
 use crate::error::Result;
 use crate::ids::{ChunkId, Seq};
 use crate::record::Head;
@@ -72,6 +73,8 @@ pub(super) struct Sides<R: Remote> {
     pub(super) counts: Counts,
     pub(super) last_fault: Option<String>,
     pub(super) on_step: Option<OnStep>,
+    /// The way of searches to the database, where the options have one.
+    pub(super) fallback: Option<(Arc<dyn Elsewhere>, Arc<Gate>)>,
 }
 
 /// What was done since the mirror started.
@@ -129,6 +132,7 @@ impl<R: Remote> Sides<R> {
             counts: Counts::default(),
             last_fault: None,
             on_step: None,
+            fallback: None,
             tap,
             options,
             clock,

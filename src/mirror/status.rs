@@ -3,6 +3,7 @@
 //! Invariant: one line is told for each change of state, and none otherwise (M16).
 
 use super::backoff::Breaker;
+use super::gate::FallbackStatus;
 use super::options::OnChange;
 use super::rebuild::RebuildProgress;
 use super::remote::{FaultClass, Remote};
@@ -135,6 +136,10 @@ pub struct MirrorStatus {
     pub audits: BTreeMap<String, LastAudit>,
     /// How far filling has come, while it is under way.
     pub rebuild: Option<RebuildProgress>,
+    /// Collections that lack rows of the database: their searches are answered as the option `fallback` says.
+    pub filling: Vec<String>,
+    /// What became of such searches, where the database answers them.
+    pub fallback: Option<FallbackStatus>,
     /// Whether the database is tried.
     pub breaker: Option<Breaker>,
     /// Which database answered last.
@@ -251,6 +256,8 @@ impl<R: Remote> Sides<R> {
         status.audits =
             self.audits.iter().map(|(name, report)| (name.clone(), LastAudit::of(report))).collect();
         status.rebuild = self.progress();
+        status.filling = self.filling()?;
+        status.fallback = self.fallback.as_ref().map(|(_, gate)| gate.status());
         status.breaker = Some(self.backoff.breaker(now));
         status.database = self.database.as_ref().map(|database| DatabaseInfo {
             server: database.server.clone(),

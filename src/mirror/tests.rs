@@ -1,5 +1,6 @@
-//! The protocol on the twin: by example in `steps.rs`, `faults.rs` and `threads.rs`, by random histories in `model.rs`.
+//! The protocol on the twin: by example in `steps.rs`, `faults.rs`, `fallback.rs` and `threads.rs`, by random histories in `model.rs`.
 
+mod fallback;
 mod faults;
 mod model;
 mod steps;
@@ -47,8 +48,12 @@ fn world() -> Arc<Mutex<World>> {
 
 impl Replica {
     fn new(world: &Arc<Mutex<World>>, options: MirrorOptions) -> Self {
+        Self::of(world, schema(), options)
+    }
+
+    fn of(world: &Arc<Mutex<World>>, schema: Schema, options: MirrorOptions) -> Self {
         let store = Store::memory();
-        let docs = store.create_collection(DOCS, schema()).unwrap();
+        let docs = store.create_collection(DOCS, schema).unwrap();
         let (tap, line) = (store.tap(), Twin::new(world.clone()));
         let clock = Arc::new(AtomicU64::new(now_ms()));
         let sides = sides(&tap, &line, &options, &clock);

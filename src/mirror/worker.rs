@@ -1,4 +1,5 @@
-//! The mirror's one thread: a runtime of its own, one tick after the other, and the calls of whoever holds a handle.
+//! The mirror's one thread: a runtime of its own, one tick after the other, and the calls of whoever holds a handle. Where searches may
+//! ask the database (`fallback.rs`), the runtime has a second one, for their questions.
 //!
 //! Invariants: the engine never waits for it, and wakes it by a call that does not wait (M1); whatever the database does, it ends by
 //! the deadline that it is given (M23): a call on its way is dropped.
@@ -189,6 +190,8 @@ impl<R: Remote> Worker<R> {
     }
 
     fn post(&self) {
+        // A store that was closed is noticed elsewhere.
+        let _ = self.sides.tell_filling();
         if let Ok(mut status) = self.sides.status() {
             status.notes = self.indexer.notes();
             self.shared.board.post(status, self.sides.now_ms(), self.sides.options.on_change.as_ref());
@@ -197,6 +200,9 @@ impl<R: Remote> Worker<R> {
 
     /// The last word: it is over.
     pub(super) fn farewell(&self) {
+        if let Some((_, gate)) = &self.sides.fallback {
+            gate.open(false);
+        }
         let mut status = self.shared.board.read();
         (status.state, status.reason) = (MirrorState::Disabled, None);
         let status = MirrorStatus { database: None, breaker: None, ..status };

@@ -17,6 +17,7 @@ mod floor;
 mod index;
 mod line;
 mod look;
+mod nearest;
 mod push;
 mod read;
 mod schema;

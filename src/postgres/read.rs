@@ -9,10 +9,11 @@ use super::binary::Decoder;
 use super::fault::{fault, on};
 use super::fetch::{COLUMNS, Door};
 use super::line::{Lines, Purpose, Transaction, within};
-use super::{collections, sql};
+use super::{collections, nearest, sql};
+use crate::engine::tap::Neighbour;
 use crate::ids::{ChunkId, Ver};
 use crate::mirror::remote::{
-    Change, ChangeKey, Done, Fault, FaultClass, Fingerprint, IdRange, Reading, Refused, Snapshot,
+    Change, ChangeKey, Done, Fault, FaultClass, Fingerprint, IdRange, Near, Reading, Refused, Snapshot,
 };
 use crate::record::{Edition, Head};
 use sqlx::Row;
@@ -167,6 +168,16 @@ impl Reading for View {
         Ok(())
     }
 
+    async fn nearest(&mut self, collection: &str, near: &Near<'_>, limit: usize) -> Done<Vec<Neighbour>> {
+        let mut transaction = self.take()?;
+        let door =
+            within(transaction.call_max(), "searching", self.door(transaction.connection(), collection));
+        let metric = door.await?.schema.metric;
+        let found = nearest::nearest(&mut transaction, collection, metric, near, limit).await?;
+        self.put_back(transaction);
+        Ok(found)
+    }
+
     fn refused(&mut self) -> Vec<Refused> {
         std::mem::take(&mut self.refused)
     }
@@ -264,7 +275,11 @@ impl View {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-async fn fetch(what: &'static str, query: Query<'_>, transaction: &mut Transaction) -> Done<Vec<PgRow>> {
+pub(super) async fn fetch(
+    what: &'static str,
+    query: Query<'_>,
+    transaction: &mut Transaction,
+) -> Done<Vec<PgRow>> {
     let max = transaction.call_max();
     within(max, what, async { query.fetch_all(transaction.connection()).await.map_err(on(what)) }).await
 }
@@ -291,7 +306,7 @@ fn change(row: &PgRow) -> Done<Change> {
 }
 
 /// The columns id, ver, node, digest, deleted from `at` on.
-fn head(row: &PgRow, at: usize) -> Done<Head> {
+pub(super) fn head(row: &PgRow, at: usize) -> Done<Head> {
     let id: &str = row.try_get(at).map_err(on("reading"))?;
     let digest: Option<i64> = get(row, at + 3)?;
     Ok(Head {
@@ -325,7 +340,7 @@ fn take_out(head: &Head, ranges: &[IdRange], prints: &mut [Fingerprint]) {
     }
 }
 
-fn get<T>(row: &PgRow, at: usize) -> Done<T>
+pub(super) fn get<T>(row: &PgRow, at: usize) -> Done<T>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {

@@ -173,6 +173,34 @@ SELECT id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, m
   FROM chunk
  WHERE collection = $1 AND id = ANY ($2)";
 
+/// The server ends statements of this transaction that take longer, and does not compile what is asked for once.
+pub(super) const PATIENCE: &str =
+    "SELECT set_config('statement_timeout', $1, true), set_config('jit', 'off', true)";
+
+/// All live rows of a collection by their distance. The index on vectors, if there is one, is of another expression and not used: it
+/// does not find all. `$4` and `$7` are a path that metadata must have, and its variables; they are read once, not for each row.
+macro_rules! nearest {
+    ($operator:literal) => {
+        concat!(
+            "SELECT c.id, c.ver, c.node, c.digest, c.deleted, c.embedding ",
+            $operator,
+            " $2 AS distance, c.document_id, CASE WHEN $5 THEN c.metadata::text END
+                FROM chunk c
+               WHERE c.collection = $1 AND NOT c.deleted AND vector_dims(c.embedding) = vector_dims($2)
+                 AND ($3::text IS NULL OR c.tenant = $3)
+                 AND ($4::text IS NULL
+                      OR jsonb_path_exists(c.metadata, (SELECT $4::text::jsonpath), (SELECT $7::text::jsonb)))
+               ORDER BY distance, c.id
+               LIMIT $6"
+        )
+    };
+}
+
+pub(super) const NEAREST_COSINE: &str = nearest!("<=>");
+pub(super) const NEAREST_L2: &str = nearest!("<->");
+pub(super) const NEAREST_DOT: &str = nearest!("<#>");
+pub(super) const NEAREST_L1: &str = nearest!("<+>");
+
 /// The bound behind all ids: 129 times the last character has more bytes than an id may have.
 macro_rules! between {
     ($from:literal, $until:literal) => {

@@ -1,9 +1,11 @@
 //! What a search answers.
 
+use crate::config::Metric;
 use crate::engine::write::upsert::Token;
 use crate::filter::Plan;
 use crate::ids::ChunkId;
 use crate::metrics::Work;
+use crate::record::RowRef;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -50,7 +52,41 @@ pub struct Hit {
     pub vector: Option<Vec<f32>>,
 }
 
-/// What a search did.
+impl Hit {
+    pub(crate) fn of(
+        row: &RowRef<'_>,
+        vector: Option<&[f32]>,
+        metric: Metric,
+        distance: f32,
+        include: Include,
+    ) -> Self {
+        Self {
+            id: ChunkId::from(row.id),
+            distance,
+            score: metric.score(distance),
+            document_id: row.document.map(str::to_owned),
+            chunk_index: row.chunk_index,
+            text: if include.text { row.text.map(str::to_owned) } else { None },
+            metadata: include.metadata.then(|| row.metadata_map()),
+            vector: vector.filter(|_| include.vector).map(<[f32]>::to_vec),
+        }
+    }
+}
+
+/// Where the rows of an answer come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// This store, as ever.
+    #[default]
+    Local,
+    /// This store, while it is being filled from its mirror's database: rows that stand there may be missing.
+    Partial,
+    /// The mirror's database, because this store is being filled from it, and what was written here lately.
+    Database,
+}
+
+/// What a search did. Of an answer from the database: what it did here.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Explain {
     /// The plan that gave the answer.
@@ -73,12 +109,14 @@ pub struct Explain {
 pub struct Response {
     /// Nearest first; equal distances by id.
     pub hits: Vec<Hit>,
-    /// The state that was searched.
+    /// The state that was searched: of an answer from the database, what was written here up to then is in it.
     pub as_of: Token,
     /// The hits are certainly the nearest: every candidate's full-precision vector was compared.
     pub exact: bool,
     /// Damaged rows could be missing from the answer.
     pub degraded: bool,
+    /// Where the rows come from.
+    pub source: Source,
     /// What was done.
     pub explain: Explain,
 }

@@ -1,7 +1,8 @@
 //! The question: builders of searches, their checks, and how rankings become answers.
 
-use super::answer::{Hit, Include, Response};
-use super::rank;
+use super::answer::{Explain, Include, Response, Source};
+use super::filling::{Filling, Hunt};
+use super::rank::{self, Ranked};
 use super::run::{Job, Ranking};
 use crate::config::Metric;
 use crate::engine::collection::Collection;
@@ -9,7 +10,6 @@ use crate::engine::view::View;
 use crate::engine::write::upsert::Token;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::ids::{ChunkId, Slot};
 use crate::limits;
 use crate::sets::SlotBits;
 
@@ -111,28 +111,76 @@ impl<'a> Search<'a> {
 
     /// Answers.
     pub fn run(&self) -> Result<Response> {
-        let view = self.collection.inner().view.load_full();
-        self.run_on(&view)
+        let (view, filling) = self.collection.inner().searched();
+        self.run_on(&view, filling.as_ref())
     }
 
     pub(crate) fn collection(&self) -> &'a Collection {
         self.collection
     }
 
-    pub(crate) fn run_on(&self, view: &View) -> Result<Response> {
+    pub(crate) fn run_on(&self, view: &View, filling: Option<&Filling>) -> Result<Response> {
         self.check()?;
         let (accepted, filtered) = self.collection.accepted(view, self.filter.as_ref())?;
         let k = if self.mmr.is_some() { self.k.saturating_mul(MMR_POOL_PER_HIT) } else { self.k };
-        let mut ranking = self.rank(view, &accepted, filtered, k.min(limits::K_MAX));
+        let k = k.min(limits::K_MAX);
+        if let Some(response) = filling.and_then(|filling| self.run_on_both(view, filling, &accepted, k)) {
+            return Ok(response);
+        }
+        let mut ranking = self.rank(view, &accepted, filtered, k);
         if self.group_by_document {
             ranking = self.grouped(view, &accepted, filtered, ranking);
         }
-        self.keep_near(&mut ranking);
-        if let Some(lambda) = self.mmr {
-            rank::diversify(view, self.metric(), lambda, self.k, &mut ranking.hits);
+        let hits = self.settled(view, ranking.hits);
+        let how = How { exact: ranking.exact, source: source(filling), explain: ranking.explain };
+        Ok(answer(self.collection, view, &hits, how, self.include))
+    }
+
+    /// Answers with rows that are not here yet, if somebody can be asked.
+    fn run_on_both(
+        &self,
+        view: &View,
+        filling: &Filling,
+        accepted: &SlotBits,
+        wanted: usize,
+    ) -> Option<Response> {
+        let exactly = Self { exact: true, ..self.clone() };
+        let rank = |slots: &SlotBits, k: usize| {
+            let ranking = exactly.rank(view, slots, true, k);
+            if self.group_by_document { exactly.grouped(view, slots, true, ranking) } else { ranking }
+        };
+        let hunt = Hunt {
+            collection: self.collection,
+            view,
+            query: self.query,
+            filter: self.filter.as_ref(),
+            accepted,
+            wanted,
+            by_document: self.group_by_document,
+            distance_max: self.max_distance.unwrap_or(f32::INFINITY),
+            rank: &rank,
+        };
+        let (mut hits, explain) = hunt.run(filling)?;
+        if self.group_by_document {
+            rank::nearest_of_each_document(view, &mut hits);
         }
-        ranking.hits.truncate(self.k);
-        Ok(answer(self.collection, view, ranking, self.include))
+        hits.truncate(wanted);
+        let hits = self.settled(view, hits);
+        let how = How { exact: true, source: Source::Database, explain };
+        Some(answer(self.collection, view, &hits, how, self.include))
+    }
+
+    /// The hits that are near enough, and various enough, as many as were asked for.
+    fn settled<T: Ranked>(&self, view: &View, mut hits: Vec<(f32, T)>) -> Vec<(f32, T)> {
+        let metric = self.metric();
+        let max = self.max_distance.unwrap_or(f32::INFINITY);
+        let min = self.min_score.unwrap_or(f32::NEG_INFINITY);
+        hits.retain(|(d, _)| *d <= max && metric.score(*d) >= min);
+        if let Some(lambda) = self.mmr {
+            rank::diversify(view, metric, lambda, self.k, &mut hits);
+        }
+        hits.truncate(self.k);
+        hits
     }
 
     fn rank(&self, view: &View, accepted: &SlotBits, filtered: bool, k: usize) -> Ranking {
@@ -156,13 +204,6 @@ impl<'a> Search<'a> {
             k = k.saturating_mul(4).min(accepted.len());
             ranking = self.rank(view, accepted, filtered, k);
         }
-    }
-
-    fn keep_near(&self, ranking: &mut Ranking) {
-        let metric = self.metric();
-        let max = self.max_distance.unwrap_or(f32::INFINITY);
-        let min = self.min_score.unwrap_or(f32::NEG_INFINITY);
-        ranking.hits.retain(|(d, _)| *d <= max && metric.score(*d) >= min);
     }
 
     fn metric(&self) -> Metric {
@@ -226,53 +267,67 @@ impl<'a> RangeSearch<'a> {
         within("limit", self.limit, limits::RANGE_HITS_MAX)?;
         not_nan("max_distance", Some(self.max_distance))?;
         self.collection.check_query(self.query)?;
-        let view = self.collection.inner().view.load_full();
+        let (view, filling) = self.collection.inner().searched();
         let (accepted, filtered) = self.collection.accepted(&view, self.filter.as_ref())?;
-        let job = Job {
-            view: &view,
-            query: self.query,
-            k: self.limit,
-            ef: 1,
-            accepted: &accepted,
-            filtered,
-            exact: true,
-        };
-        let mut ranking = self.collection.inner().run(&job);
+        if let Some(response) = filling.as_ref().and_then(|f| self.run_on_both(&view, f, &accepted)) {
+            return Ok(response);
+        }
+        let mut ranking = self.rank(&view, &accepted, filtered, self.limit);
         ranking.hits.retain(|(d, _)| *d <= self.max_distance);
-        Ok(answer(self.collection, &view, ranking, self.include))
+        let how = How { exact: ranking.exact, source: source(filling.as_ref()), explain: ranking.explain };
+        Ok(answer(self.collection, &view, &ranking.hits, how, self.include))
+    }
+
+    /// Answers with rows that are not here yet, if somebody can be asked.
+    fn run_on_both(&self, view: &View, filling: &Filling, accepted: &SlotBits) -> Option<Response> {
+        let hunt = Hunt {
+            collection: self.collection,
+            view,
+            query: self.query,
+            filter: self.filter.as_ref(),
+            accepted,
+            wanted: self.limit,
+            by_document: false,
+            distance_max: self.max_distance,
+            rank: &|slots, k| self.rank(view, slots, true, k),
+        };
+        let (mut hits, explain) = hunt.run(filling)?;
+        hits.retain(|(d, _)| *d <= self.max_distance);
+        hits.truncate(self.limit);
+        let how = How { exact: true, source: Source::Database, explain };
+        Some(answer(self.collection, view, &hits, how, self.include))
+    }
+
+    fn rank(&self, view: &View, accepted: &SlotBits, filtered: bool, k: usize) -> Ranking {
+        let job = Job { view, query: self.query, k, ef: 1, accepted, filtered, exact: true };
+        self.collection.inner().run(&job)
     }
 }
 
-fn answer(collection: &Collection, view: &View, ranking: Ranking, include: Include) -> Response {
-    let metric = collection.inner().schema.metric;
-    let inner = collection.inner();
-    let hits = ranking
-        .hits
-        .iter()
-        .filter_map(|&(distance, slot)| {
-            let hit = hit(view, metric, distance, slot, include);
-            if hit.is_none() {
-                inner.damage.suspect(slot);
-            }
-            hit
-        })
-        .collect();
-    let as_of = Token { incarnation: 0, seq: view.seq };
-    Response { hits, as_of, exact: ranking.exact, degraded: inner.is_degraded(), explain: ranking.explain }
+/// How an answer came about.
+struct How {
+    exact: bool,
+    source: Source,
+    explain: Explain,
 }
 
-fn hit(view: &View, metric: Metric, distance: f32, slot: Slot, include: Include) -> Option<Hit> {
-    let row = view.tables.rows.get(slot)?;
-    Some(Hit {
-        id: ChunkId::from(row.id),
-        distance,
-        score: metric.score(distance),
-        document_id: row.document.map(str::to_owned),
-        chunk_index: row.chunk_index,
-        text: if include.text { row.text.map(str::to_owned) } else { None },
-        metadata: include.metadata.then(|| row.metadata_map()),
-        vector: if include.vector { view.tables.vectors.get(slot).map(<[f32]>::to_vec) } else { None },
-    })
+/// Where the rows come from if nobody elsewhere was heard.
+fn source(filling: Option<&Filling>) -> Source {
+    if filling.is_some() { Source::Partial } else { Source::Local }
+}
+
+fn answer<T: Ranked>(
+    collection: &Collection,
+    view: &View,
+    hits: &[(f32, T)],
+    how: How,
+    include: Include,
+) -> Response {
+    let inner = collection.inner();
+    let hits = hits.iter().filter_map(|(distance, row)| row.hit(inner, view, *distance, include)).collect();
+    let as_of = Token { incarnation: 0, seq: view.seq };
+    let How { exact, source, explain } = how;
+    Response { hits, as_of, exact, degraded: inner.is_degraded(), source, explain }
 }
 
 fn within(name: &str, value: usize, max: usize) -> Result<()> {

@@ -13,6 +13,7 @@
 //! Nothing here waits for the mirror, and the mirror is told of a commit by a call that does not wait.
 
 mod digests;
+mod elsewhere;
 mod here;
 mod incoming;
 mod ledger;
@@ -24,6 +25,7 @@ mod tests;
 mod tie;
 
 pub(crate) use digests::Digests;
+pub(crate) use elsewhere::{Answer, Elsewhere, Lack, Neighbour, Pick, Question};
 pub(crate) use ledger::Ledger;
 pub(crate) use marks::{Marks, Step};
 pub(crate) use stage::Tapped;

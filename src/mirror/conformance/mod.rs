@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 pub(crate) mod content;
 pub(crate) mod feed;
+pub(crate) mod nearest;
 pub(crate) mod push;
 pub(crate) mod upkeep;
 
@@ -48,6 +49,12 @@ macro_rules! conformance {
             feed::an_open_transaction_delays_its_own_rows_only,
             feed::no_change_is_lost_whatever_the_order_of_commits,
             feed::a_reading_sees_one_snapshot,
+            nearest::neighbours_are_those_of_the_model_under_every_metric,
+            nearest::equal_neighbours_come_by_the_bytes_of_their_ids,
+            nearest::only_live_rows_with_a_vector_are_neighbours,
+            nearest::neighbours_are_of_the_tenant_and_say_what_they_are,
+            nearest::rows_without_a_value_of_each_list_are_left_out,
+            nearest::nobody_has_neighbours_in_an_unknown_collection,
             audit::fingerprints_are_those_of_the_model,
             audit::splits_are_even_and_cover_everything,
             audit::heads_come_by_id_and_end_at_the_limit,

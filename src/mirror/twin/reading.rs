@@ -2,10 +2,14 @@
 
 use super::table::{Version, World, is_visible, parts};
 use super::{Twin, fault};
+use crate::config::Metric;
+use crate::engine::tap::Neighbour;
+use crate::filter::Needle;
 use crate::ids::ChunkId;
 use crate::mirror::remote::*;
 use crate::record::{Edition, Head, Stamp, digest};
 use parking_lot::MutexGuard;
+use serde_json::Value;
 
 const SCAN_PIECE: usize = 3;
 
@@ -150,7 +154,69 @@ impl Reading for TwinReading {
         Ok(())
     }
 
+    async fn nearest(&mut self, collection: &str, near: &Near<'_>, limit: usize) -> Done<Vec<Neighbour>> {
+        let world = self.world().await?;
+        let metric = world.collections.get(collection).map(|schema| schema.metric);
+        let metric = metric.ok_or_else(|| fault(FaultClass::Schema, "42P01"))?;
+        let all = IdRange::default();
+        let mut found: Vec<Neighbour> = self
+            .live(&world, collection, &all)
+            .filter_map(|version| neighbour(version, metric, near))
+            .collect();
+        found.sort_by(|a, b| a.distance.total_cmp(&b.distance).then_with(|| a.head.id.cmp(&b.head.id)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
     async fn finish(self) -> Done<()> {
         self.twin.call(false).await.map(drop)
+    }
+}
+
+fn neighbour(version: &Version, metric: Metric, near: &Near<'_>) -> Option<Neighbour> {
+    let row = version.row.as_ref()?;
+    let vector = row.vector.as_ref().filter(|vector| vector.len() == near.query.len())?;
+    let payload = row.payload.as_deref();
+    let tenant = payload.and_then(|payload| payload.tenant.as_deref());
+    if near.tenant.is_some() && tenant != near.tenant {
+        return None;
+    }
+    let metadata = payload.map(|payload| payload.metadata_map()).unwrap_or_default();
+    let all = Value::Object(metadata.clone());
+    if !near.needles.iter().all(|list| holds(&all, list)) {
+        return None;
+    }
+    Some(Neighbour {
+        head: version.head.clone(),
+        distance: distance(metric, vector, near.query),
+        document: payload.and_then(|payload| payload.document.as_deref()).map(str::to_owned),
+        metadata: if near.wants_metadata { metadata } else { Default::default() },
+    })
+}
+
+/// Whether one of the needles is somewhere in a value.
+fn holds(value: &Value, list: &[Needle]) -> bool {
+    let inside = match value {
+        Value::Object(map) => map.values().any(|value| holds(value, list)),
+        Value::Array(items) => items.iter().any(|value| holds(value, list)),
+        _ => false,
+    };
+    let is_it = |needle: &Needle| match needle {
+        Needle::Value(wanted) => wanted == value,
+        Needle::Number { from, to } => value.as_f64().is_some_and(|x| (*from..=*to).contains(&x)),
+    };
+    inside || list.iter().any(is_it)
+}
+
+/// By the book.
+fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
+    let pairs = || a.iter().zip(b).map(|(x, y)| (f64::from(*x), f64::from(*y)));
+    let dot = || pairs().map(|(x, y)| x * y).sum::<f64>();
+    let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    match metric {
+        Metric::Cosine => 1.0 - dot() / (norm(a) * norm(b)),
+        Metric::L2 => pairs().map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt(),
+        Metric::Dot => -dot(),
+        Metric::L1 => pairs().map(|(x, y)| (x - y).abs()).sum(),
     }
 }
