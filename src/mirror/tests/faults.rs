@@ -68,6 +68,37 @@ fn a_locked_row_is_passed_over_and_sent_later() {
 }
 
 #[test]
+fn a_row_edited_by_hand_that_somebody_holds_is_stamped_later() {
+    for dies in [false, true] {
+        let (world, mut a) = one(MirrorOptions::default());
+        a.put("x", 1.0);
+        a.settle();
+        world.lock().edit(DOCS, "x", Some(&[2.0, 1.0]));
+        let xid = world.lock().begin();
+        assert!(world.lock().write_in(xid, DOCS, "x", Some(&[3.0, 1.0])));
+        a.put("y", 1.0);
+        a.run(async |sides| sides.feed().await).unwrap().unwrap();
+        a.run(async |sides| sides.push_all().await).unwrap().unwrap();
+        assert_eq!((a.x("x"), x_there(&world, "y")), (Some(2.0), Some(1.0)), "it holds nobody up");
+        let report = a.run(async |sides| sides.audit(DOCS, false).await).unwrap().unwrap();
+        assert!(
+            report.is_equal() && (report.dirty, report.local.rows) == (1, 1),
+            "no false alarm: {report:?}"
+        );
+        if dies {
+            a.clock.fetch_add(1_000, Ordering::Relaxed);
+            a.crash();
+        }
+        world.lock().roll_back(xid);
+        a.settle();
+        let last = world.lock().last(DOCS, "x").unwrap().head.clone();
+        assert!(last.digest.is_some() && a.sides.stamps.is_empty(), "after a crash: {dies}");
+        let report = a.run(async |sides| sides.audit(DOCS, true).await).unwrap().unwrap();
+        assert!(report.is_equal(), "{report:?}");
+    }
+}
+
+#[test]
 fn a_lost_answer_changes_nothing() {
     for upset in [Upset::LostBefore, Upset::LostAfter, Upset::Late, Upset::Hang, Upset::Twice] {
         let (world, mut a) = one(MirrorOptions::default());
