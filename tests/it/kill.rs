@@ -3,6 +3,7 @@
 //! compared with a model of exactly the commits that were acknowledged, and perhaps the one that was under way. The store
 //! lives through all rounds. `NEARFIELD_SEED` repeats a run as far as the scheduler allows; `NEARFIELD_KILLS` sets the rounds.
 
+use super::support::environment;
 use super::support::random::Random;
 use nearfield::{Chunk, Collection, Metric, Options, Schema, Store, Token};
 use std::collections::BTreeMap;
@@ -20,10 +21,6 @@ const MARK: &str = "mark";
 
 fn vector(dice: &mut Random) -> Vec<f32> {
     (0..DIM).map(|_| dice.below(2_001) as f32 / 1_000.0 - 1.0).collect()
-}
-
-fn environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// What operation `n` does.

@@ -3,6 +3,7 @@
 //! server, one accident in each test, and the same questions after each.
 
 mod drift;
+mod feed;
 mod follow;
 mod outages;
 mod past;
