@@ -78,7 +78,7 @@ impl<R: Remote> Sides<R> {
         let name = collection.name().to_owned();
         let mut fill = match self.memory.collections.get(&name).and_then(|known| known.fill.clone()) {
             Some(fill) => fill,
-            None => self.plan_fill(&name).await?,
+            None => self.begin_fill(&name).await?,
         };
         let mut left = fill.left.iter().cloned();
         let (first, second) = (left.next(), left.next());
@@ -137,13 +137,19 @@ impl<R: Remote> Sides<R> {
         scanned.failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn plan_fill(&mut self, name: &str) -> Step<Fill> {
+    async fn begin_fill(&mut self, name: &str) -> Step<Fill> {
         let mut reading = self.remote.read().await?;
         let count = reading.fingerprints(name, &[IdRange::default()], &[]).await?;
         let left = reading.split(name, self.options.rebuild_ranges).await?;
         reading.finish().await?;
         let of_rows = count.first().map_or(0, |print| print.rows);
-        Ok(Fill { left, of_rows, started_ms: self.now_ms(), ..Fill::default() })
+        let fill = Fill { left, of_rows, started_ms: self.now_ms(), ..Fill::default() };
+        // Before the first rows: whoever is killed among them finds a collection that is neither empty nor full (M20).
+        if let Some(known) = self.memory.collections.get_mut(name) {
+            known.fill = Some(fill.clone());
+        }
+        self.persist()?;
+        Ok(fill)
     }
 
     /// Fills a collection anew, whatever is here. It goes on step by step.

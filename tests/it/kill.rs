@@ -24,14 +24,14 @@ fn vector(dice: &mut Random) -> Vec<f32> {
 }
 
 /// What operation `n` does.
-struct Operation {
+pub(crate) struct Operation {
     upserts: Vec<Chunk>,
     deletes: Vec<String>,
     checkpoint: bool,
 }
 
 impl Operation {
-    fn of(seed: u64, n: u64) -> Self {
+    pub(crate) fn of(seed: u64, n: u64) -> Self {
         let mut dice = Random::new(seed ^ n.wrapping_mul(0x1_0000_01b3));
         let rows = if dice.below(8) == 0 { 100 } else { dice.below(12) };
         let mut upserts: Vec<Chunk> = (0..rows)
@@ -48,7 +48,7 @@ impl Operation {
     }
 
     /// Deletes first, so that the mark, which comes last, says that all of it is done.
-    fn run(&self, store: &Store, docs: &Collection) -> Token {
+    pub(crate) fn run(&self, store: &Store, docs: &Collection) -> Token {
         docs.delete(self.deletes.iter().map(String::as_str)).unwrap();
         let token = docs.upsert(self.upserts.clone()).unwrap().token;
         if self.checkpoint {
@@ -57,28 +57,28 @@ impl Operation {
         token
     }
 
-    fn delete_from(&self, model: &mut Model) {
+    pub(crate) fn delete_from(&self, model: &mut Model) {
         for id in &self.deletes {
             model.remove(id);
         }
     }
 
-    fn apply(&self, model: &mut Model) {
+    pub(crate) fn apply(&self, model: &mut Model) {
         self.delete_from(model);
         model.extend(self.upserts.iter().map(|c| (c.id.clone(), c.clone())));
     }
 }
 
-type Model = BTreeMap<String, Chunk>;
+pub(crate) type Model = BTreeMap<String, Chunk>;
 
-fn open(folder: &Path) -> (Store, Collection) {
+pub(crate) fn open(folder: &Path) -> (Store, Collection) {
     let options = Options::default().checkpoint_rows(500).disk_reserve_bytes(0);
     let store = Store::open(folder, options).unwrap();
     let docs = store.get_or_create("docs", Schema::new(DIM, Metric::L2)).unwrap();
     (store, docs)
 }
 
-fn operations(docs: &Collection) -> u64 {
+pub(crate) fn operations(docs: &Collection) -> u64 {
     docs.get(MARK).unwrap().map_or(0, |mark| mark.metadata["n"].as_u64().unwrap() + 1)
 }
 

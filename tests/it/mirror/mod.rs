@@ -5,6 +5,7 @@
 mod drift;
 mod feed;
 mod follow;
+mod killed;
 mod outages;
 mod past;
 mod refusals;
