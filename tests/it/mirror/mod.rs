@@ -10,6 +10,7 @@ mod outages;
 mod past;
 mod refusals;
 mod rights;
+mod secure;
 
 use crate::support::sql::sql;
 use crate::support::wait;
