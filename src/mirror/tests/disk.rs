@@ -146,7 +146,7 @@ impl Base {
                 return Err(format!("failed without a fault: {trouble:?}"));
             }
         }
-        let check = |rows: &Rows| holds(case, rows, wanted, &acked);
+        let check = |rows: &Rows| holds(rows, wanted, &acked);
         let plan_n = plan.map_or(0, |plan| plan.n);
         let loss = [Loss::Unsynced, Loss::Nothing, Loss::Scattered][plan_n as usize % 3];
         let then = Arc::new(Mutex::new(world.lock().clone()));
@@ -310,7 +310,7 @@ fn equal(a: &mut Replica, case: Case) -> Step<Rows> {
 }
 
 /// What was acknowledged is there, what was not is there or not, and all else is as it is without a fault.
-fn holds(case: Case, rows: &Rows, wanted: &Rows, acked: &[(&'static str, Option<f32>)]) -> Checked {
+fn holds(rows: &Rows, wanted: &Rows, acked: &[(&'static str, Option<f32>)]) -> Checked {
     for (id, x) in acked {
         if rows.get(*id) != x.as_ref() {
             return Err(format!("{id} was acknowledged as {x:?} and is {:?}", rows.get(*id)));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mirror::guards::Block;
+use crate::mirror::memory::Memory;
 use crate::mirror::options::Trust;
 use crate::mirror::remote::{FaultClass, NodeMark};
 use crate::mirror::trouble::Trouble;
@@ -96,6 +97,31 @@ fn a_row_edited_by_hand_that_somebody_holds_is_stamped_later() {
         let report = a.run(async |sides| sides.audit(DOCS, true).await).unwrap().unwrap();
         assert!(report.is_equal(), "{report:?}");
     }
+}
+
+#[test]
+fn m20_a_filling_is_written_down_before_its_first_rows() {
+    let (world, mut a) = one(MirrorOptions::default());
+    (0..20).for_each(|n| a.put(&format!("r{n:02}"), 1.0));
+    a.settle();
+    let mut b = Replica::new(&world, MirrorOptions::default().rebuild_ranges(4));
+    b.run(async |sides| sides.greet().await).unwrap().unwrap();
+    let written = Arc::<Mutex<Vec<bool>>>::default();
+    for _ in 0..20 {
+        let (tap, written) = (b.tap.clone(), written.clone());
+        b.line.surprise(Box::new(move || {
+            let memory = Memory::read(tap.remembered().unwrap().as_deref());
+            written.lock().push(memory.collections.get(DOCS).is_some_and(|known| known.fill.is_some()));
+        }));
+    }
+    let is_done = b.run(async |sides| sides.verify(DOCS).await).unwrap().unwrap();
+    assert!(!is_done && b.docs.count(None).unwrap() == 10, "two ranges of four");
+    assert_eq!(written.lock().last(), Some(&true), "whoever is killed here goes on with the plan");
+    b.clock.fetch_add(1_000, Ordering::Relaxed);
+    b.crash();
+    assert!(b.sides.memory.collections[DOCS].fill.is_some());
+    b.settle();
+    assert_eq!(b.docs.count(None).unwrap(), 20);
 }
 
 #[test]
