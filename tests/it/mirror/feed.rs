@@ -210,6 +210,15 @@ impl Draft {
     }
 }
 
+/// Tells those who write until they are told, however the test ends: it would wait for them for ever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Writes through a store and its mirror until it is told to end.
 fn writes_too(bed: &Bed, name: &str, is_over: &AtomicBool) -> Book {
     let mut book = Book::new();
@@ -285,6 +294,7 @@ fn m7_no_committed_transaction_is_lost() {
     let (late, is_over) = (OnceLock::new(), AtomicBool::new(false));
     let (mut books, mut tallies) = (Book::new(), Vec::new());
     thread::scope(|scope| {
+        let ends = Ends(&is_over);
         let (tell, told) = channel();
         let passed = |n: usize| (0..n).for_each(|_| told.recv().unwrap());
         let writers: Vec<_> = (0..WRITERS)
@@ -305,7 +315,7 @@ fn m7_no_committed_transaction_is_lost() {
         let late = late.get_or_init(|| Bed::with(Store::memory(), follows()));
         others.push(scope.spawn(|| writes_too(late, "c", &is_over)));
         passed(WRITERS * each - half);
-        is_over.store(true, Ordering::Release);
+        drop(ends);
         for writer in writers {
             let (book, tally) = writer.join().unwrap();
             books.extend(book);
