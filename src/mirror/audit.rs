@@ -47,7 +47,9 @@ impl<R: Remote> Sides<R> {
             let mut reading = self.remote.read().await?;
             // Who must decide about deletions first wants to see what differs.
             let stamped = if self.blocked.is_none() { self.feed_up_to(&mut reading).await? } else { 0 };
-            let ledger = collection.ledger()?;
+            // What somebody holds has no digest there yet, and is the same here.
+            let held = self.stamps.get(collection.name()).into_iter().flatten();
+            let ledger = collection.ledger_without(&held.map(|head| head.id.clone()).collect())?;
             tries -= 1;
             if stamped > 0 && tries > 0 {
                 // The snapshot still shows them as nobody's.

@@ -79,9 +79,9 @@ impl<R: Remote> Sides<R> {
         let mut fill = match self.memory.collections.get(&name).and_then(|known| known.fill.clone()) {
             Some(fill) => fill,
             None => {
-                let fill = self.plan_fill(&name).await?;
+                // Told first: it is written down with the plan.
                 self.note_lack(collection)?;
-                fill
+                self.begin_fill(&name).await?
             }
         };
         let mut left = fill.left.iter().cloned();
@@ -141,13 +141,19 @@ impl<R: Remote> Sides<R> {
         scanned.failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn plan_fill(&mut self, name: &str) -> Step<Fill> {
+    async fn begin_fill(&mut self, name: &str) -> Step<Fill> {
         let mut reading = self.remote.read().await?;
         let count = reading.fingerprints(name, &[IdRange::default()], &[]).await?;
         let left = reading.split(name, self.options.rebuild_ranges).await?;
         reading.finish().await?;
         let of_rows = count.first().map_or(0, |print| print.rows);
-        Ok(Fill { left, of_rows, started_ms: self.now_ms(), ..Fill::default() })
+        let fill = Fill { left, of_rows, started_ms: self.now_ms(), ..Fill::default() };
+        // Before the first rows: whoever is killed among them finds a collection that is neither empty nor full (M20).
+        if let Some(known) = self.memory.collections.get_mut(name) {
+            known.fill = Some(fill.clone());
+        }
+        self.persist()?;
+        Ok(fill)
     }
 
     /// Filling begins. Rows are missing if no row of the database's is here, or if some are damaged beyond a name.

@@ -48,8 +48,8 @@ pub(crate) trait Remote: Send + Sync + 'static {
     fn read(&self) -> impl Future<Output = Done<Self::Reading>> + Send;
 
     /// Writes back digests of rows that were edited by hand and looked at since, where `ver` and `node` are still those of the
-    /// head.
-    fn stamp(&self, collection: &str, heads: &[Head]) -> impl Future<Output = Done<()>> + Send;
+    /// head. Rows that somebody else holds are passed over, and answered: it waits for nobody, and nobody in a circle for it.
+    fn stamp(&self, collection: &str, heads: &[Head]) -> impl Future<Output = Done<Vec<Head>>> + Send;
 
     /// Writes down that `node` has read every change that is visible in `snapshot`, for [`collect`](Self::collect).
     fn seen(&self, node: NodeId, snapshot: &Snapshot) -> impl Future<Output = Done<()>> + Send {

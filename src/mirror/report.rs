@@ -35,7 +35,7 @@ pub struct AuditReport {
     pub local: Root,
     /// The database.
     pub database: Root,
-    /// Rows that wait to be sent, and were left out on both sides.
+    /// Rows that wait to be sent, or were edited by hand and are held by somebody since. They were left out on both sides.
     pub dirty: usize,
     /// In the database, not here.
     pub missing_locally: Vec<ChunkId>,

@@ -175,9 +175,14 @@ impl<R: Remote> Sides<R> {
 
     /// Makes what is in mind durable, if it is not.
     pub(super) fn persist(&mut self) -> Result<()> {
-        if self.memory != self.written {
-            self.tap.remember(&self.memory.write())?;
-            self.written = self.memory.clone();
+        let mut memory = self.memory.clone();
+        if !self.stamps.is_empty() && memory.cursor.is_some() && self.written.cursor.is_some() {
+            // Who forgets what the database is still to be told must read it again.
+            memory.cursor.clone_from(&self.written.cursor);
+        }
+        if memory != self.written {
+            self.tap.remember(&memory.write())?;
+            self.written = memory;
         }
         Ok(())
     }
@@ -258,12 +263,14 @@ impl<R: Remote> Sides<R> {
     pub(super) async fn stamp(&mut self) -> Step<usize> {
         let mut stamped = 0;
         // They go from the list when the database has answered: this may be dropped at any await.
-        while let Some((name, heads)) =
-            self.stamps.first_key_value().map(|(name, heads)| (name.clone(), heads.clone()))
-        {
-            self.remote.stamp(&name, &heads).await?;
-            stamped += heads.len();
-            self.stamps.remove(&name);
+        for (name, heads) in self.stamps.clone() {
+            let held = self.remote.stamp(&name, &heads).await?;
+            stamped += heads.len() - held.len();
+            if held.is_empty() {
+                self.stamps.remove(&name);
+            } else {
+                self.stamps.insert(name, held);
+            }
         }
         Ok(stamped)
     }

@@ -1,5 +1,7 @@
-//! The protocol on the twin: by example in `steps.rs`, `faults.rs`, `fallback.rs` and `threads.rs`, by random histories in `model.rs`.
+//! The protocol on the twin: by example in `steps.rs`, `faults.rs`, `fallback.rs` and `threads.rs`, on disks that fail in
+//! `disk.rs`, by random histories in `model.rs`.
 
+mod disk;
 mod fallback;
 mod faults;
 mod model;
@@ -101,11 +103,20 @@ impl Replica {
 }
 
 fn sides(tap: &Tap, line: &Twin, options: &MirrorOptions, clock: &Arc<AtomicU64>) -> Sides<Twin> {
+    try_sides(tap, line, options, clock).unwrap()
+}
+
+fn try_sides(
+    tap: &Tap,
+    line: &Twin,
+    options: &MirrorOptions,
+    clock: &Arc<AtomicU64>,
+) -> crate::Result<Sides<Twin>> {
     let clock: Clock = Arc::new({
         let clock = clock.clone();
         move || clock.load(Ordering::Relaxed)
     });
-    Sides::new(tap.clone(), Arc::new(line.clone()), options.clone(), clock, 7).unwrap()
+    Sides::new(tap.clone(), Arc::new(line.clone()), options.clone(), clock, 7)
 }
 
 /// The content of a row in the database.

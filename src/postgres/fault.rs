@@ -16,6 +16,8 @@ const TABLE: &[(&str, FaultClass)] = &[
     ("25006", Demoted),
     ("25P03", Transient),
     ("25P04", Transient),
+    // A prepared statement that this connection has not made, or another has: both are a pooler's doing.
+    ("26000", Permission),
     ("28", Permission),
     // The database does not exist.
     ("3D", Schema),
@@ -24,6 +26,7 @@ const TABLE: &[(&str, FaultClass)] = &[
     ("40", Transient),
     ("42", Schema),
     ("42501", Permission),
+    ("42P05", Permission),
     ("53", Resource),
     // A vector too wide, a row too big for an index.
     ("54", Data),
@@ -103,7 +106,10 @@ fn remedy(code: &str, message: &str) -> Option<String> {
         "28P01" | "28000" => "check the user and the password in the URL, and pg_hba.conf on the server",
         "3D000" => "as a superuser: CREATE DATABASE <name>",
         "3F000" | "42P01" => "let the mirror migrate (migrate = auto), or run migrations/*.sql as the owner",
-        "53300" => "raise max_connections, or put a pooler in front: a mirror needs 2 connections",
+        "26000" | "42P05" => POOLER_REMEDY,
+        "53300" => {
+            "raise max_connections, or put a pooler in session mode in front: a mirror needs 2 connections"
+        }
         "53100" => "make room on the server's disk",
         _ => return None,
     };
@@ -111,5 +117,8 @@ fn remedy(code: &str, message: &str) -> Option<String> {
 }
 
 pub(super) const EXTENSION_REMEDY: &str = "as a superuser, or as the owner of the database where the server trusts the extension: CREATE EXTENSION vector";
+const POOLER_REMEDY: &str = "the URL leads to a pooler that gives each transaction another connection (transaction or statement mode); a mirror \
+     prepares its statements: give its user session mode (PgBouncer: pool_mode = session in the entry of the database or of the user), or \
+     write the server's own host and port in the URL";
 pub(super) const GRANT_REMEDY: &str = "as the owner: GRANT USAGE ON SCHEMA nearfield TO <user>; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
      nearfield TO <user> (the name of the schema is a setting of the mirror)";

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - A line comes back only from a transaction that ended as it should. Everything else, a fault, a deadline, a dropped
 //!   future, closes it, and the server rolls back.
-//! - All that a session must know is said at the beginning of each transaction, so a pooler in between changes nothing.
+//! - All that a session must know is said at the beginning of each transaction, so a pooler in session mode may stand in between.
+//!   One in transaction mode may not: statements are prepared by name, and the fault says so.
 //! - No transaction outlives `TRANSACTION_MAX` (M24): a newer server ends it, and here nothing more is said on it.
 //! - After hanging up nothing more is said on any line of before.
 //! - Whoever reads cannot take the lines of those who write.

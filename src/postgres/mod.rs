@@ -81,7 +81,7 @@ impl Remote for Postgres {
         within(self.lines.call_max(), "beginning to read", read::begin(&self.lines)).await
     }
 
-    async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<()> {
+    async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<Vec<Head>> {
         within(self.lines.call_max(), "stamping", tend::stamp(&self.lines, collection, heads)).await
     }
 

@@ -127,10 +127,24 @@ ON CONFLICT (node) DO UPDATE
 
 // Upkeep.
 
-pub(super) const STAMP: &str = "
-UPDATE chunk AS c SET digest = u.digest
-  FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS u (id, ver, node, digest)
- WHERE c.collection = $1 AND c.id = u.id COLLATE \"C\" AND c.ver = u.ver AND c.node = u.node AND c.digest IS NULL";
+macro_rules! unstamped {
+    () => {
+        "unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS u (id, ver, node, digest)
+           JOIN chunk c ON c.collection = $1 AND c.id = u.id COLLATE \"C\" AND c.ver = u.ver AND c.node = u.node AND c.digest IS NULL"
+    };
+}
+
+/// Rows that somebody holds are passed over: people lock rows in any order, and one who waits for the mirror while the mirror waits
+/// for him may be the one whom the server throws out.
+pub(super) const STAMP: &str = concat!(
+    "WITH free AS MATERIALIZED (SELECT c.id, u.digest FROM ",
+    unstamped!(),
+    " FOR NO KEY UPDATE OF c SKIP LOCKED)
+     UPDATE chunk AS c SET digest = f.digest FROM free f WHERE c.collection = $1 AND c.id = f.id"
+);
+
+/// Those that are as they were.
+pub(super) const NOT_STAMPED: &str = concat!("SELECT c.id FROM ", unstamped!());
 
 pub(super) const SEEN: &str = "
 INSERT INTO node AS n (node, seen) VALUES ($1, $2::text::pg_snapshot)

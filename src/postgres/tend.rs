@@ -6,21 +6,32 @@ use super::sql;
 use crate::ids::Ver;
 use crate::mirror::remote::{Done, NodeId, Snapshot};
 use crate::record::Head;
-use sqlx::query;
+use sqlx::{Row, query};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(super) async fn stamp(lines: &Arc<Lines>, collection: &str, heads: &[Head]) -> Done<()> {
+pub(super) async fn stamp(lines: &Arc<Lines>, collection: &str, heads: &[Head]) -> Done<Vec<Head>> {
+    let failed = on("stamping");
     let known: Vec<_> = heads.iter().filter_map(|head| Some((head, head.digest?))).collect();
+    let of_known = |statement: &'static str| {
+        query(statement)
+            .bind(collection)
+            .bind(known.iter().map(|(head, _)| head.id.as_str()).collect::<Vec<_>>())
+            .bind(known.iter().map(|(head, _)| head.ver.0).collect::<Vec<_>>())
+            .bind(known.iter().map(|(head, _)| head.node as i64).collect::<Vec<_>>())
+            .bind(known.iter().map(|(_, digest)| *digest as i64).collect::<Vec<_>>())
+    };
     let mut transaction = lines.begin(Purpose::Write).await?;
     // The row does not become another one, so its place in the feed stays.
-    let update = query(sql::STAMP)
-        .bind(collection)
-        .bind(known.iter().map(|(head, _)| head.id.as_str()).collect::<Vec<_>>())
-        .bind(known.iter().map(|(head, _)| head.ver.0).collect::<Vec<_>>())
-        .bind(known.iter().map(|(head, _)| head.node as i64).collect::<Vec<_>>())
-        .bind(known.iter().map(|(_, digest)| *digest as i64).collect::<Vec<_>>());
-    update.execute(transaction.connection()).await.map_err(on("stamping"))?;
-    transaction.commit().await
+    let stamped = of_known(sql::STAMP).execute(transaction.connection()).await.map_err(&failed)?;
+    let mut held = HashSet::new();
+    if stamped.rows_affected() < known.len() as u64 {
+        for row in of_known(sql::NOT_STAMPED).fetch_all(transaction.connection()).await.map_err(&failed)? {
+            held.insert(row.try_get::<String, _>(0).map_err(&failed)?);
+        }
+    }
+    transaction.commit().await?;
+    Ok(heads.iter().filter(|head| held.contains(head.id.as_str())).cloned().collect())
 }
 
 pub(super) async fn seen(lines: &Arc<Lines>, node: NodeId, snapshot: &Snapshot) -> Done<()> {

@@ -3,6 +3,7 @@
 //! compared with a model of exactly the commits that were acknowledged, and perhaps the one that was under way. The store
 //! lives through all rounds. `NEARFIELD_SEED` repeats a run as far as the scheduler allows; `NEARFIELD_KILLS` sets the rounds.
 
+use super::support::environment;
 use super::support::random::Random;
 use nearfield::{Chunk, Collection, Metric, Options, Schema, Store, Token};
 use std::collections::BTreeMap;
@@ -22,19 +23,15 @@ fn vector(dice: &mut Random) -> Vec<f32> {
     (0..DIM).map(|_| dice.below(2_001) as f32 / 1_000.0 - 1.0).collect()
 }
 
-fn environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 /// What operation `n` does.
-struct Operation {
+pub(crate) struct Operation {
     upserts: Vec<Chunk>,
     deletes: Vec<String>,
     checkpoint: bool,
 }
 
 impl Operation {
-    fn of(seed: u64, n: u64) -> Self {
+    pub(crate) fn of(seed: u64, n: u64) -> Self {
         let mut dice = Random::new(seed ^ n.wrapping_mul(0x1_0000_01b3));
         let rows = if dice.below(8) == 0 { 100 } else { dice.below(12) };
         let mut upserts: Vec<Chunk> = (0..rows)
@@ -51,7 +48,7 @@ impl Operation {
     }
 
     /// Deletes first, so that the mark, which comes last, says that all of it is done.
-    fn run(&self, store: &Store, docs: &Collection) -> Token {
+    pub(crate) fn run(&self, store: &Store, docs: &Collection) -> Token {
         docs.delete(self.deletes.iter().map(String::as_str)).unwrap();
         let token = docs.upsert(self.upserts.clone()).unwrap().token;
         if self.checkpoint {
@@ -60,28 +57,28 @@ impl Operation {
         token
     }
 
-    fn delete_from(&self, model: &mut Model) {
+    pub(crate) fn delete_from(&self, model: &mut Model) {
         for id in &self.deletes {
             model.remove(id);
         }
     }
 
-    fn apply(&self, model: &mut Model) {
+    pub(crate) fn apply(&self, model: &mut Model) {
         self.delete_from(model);
         model.extend(self.upserts.iter().map(|c| (c.id.clone(), c.clone())));
     }
 }
 
-type Model = BTreeMap<String, Chunk>;
+pub(crate) type Model = BTreeMap<String, Chunk>;
 
-fn open(folder: &Path) -> (Store, Collection) {
+pub(crate) fn open(folder: &Path) -> (Store, Collection) {
     let options = Options::default().checkpoint_rows(500).disk_reserve_bytes(0);
     let store = Store::open(folder, options).unwrap();
     let docs = store.get_or_create("docs", Schema::new(DIM, Metric::L2)).unwrap();
     (store, docs)
 }
 
-fn operations(docs: &Collection) -> u64 {
+pub(crate) fn operations(docs: &Collection) -> u64 {
     docs.get(MARK).unwrap().map_or(0, |mark| mark.metadata["n"].as_u64().unwrap() + 1)
 }
 

@@ -6,6 +6,7 @@ use crate::engine::view::View;
 use crate::error::Result;
 use crate::ids::{ChunkId, Slot};
 use crate::record::Head;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,6 +35,11 @@ struct Sums {
 impl TapCollection {
     /// What an audit compares. Digests are made once for each row and kept.
     pub(crate) fn ledger(&self) -> Result<Ledger> {
+        self.ledger_without(&HashSet::new())
+    }
+
+    /// The same, with some ids left out as if they were dirty.
+    pub(crate) fn ledger_without(&self, held: &HashSet<ChunkId>) -> Result<Ledger> {
         self.ensure_open()?;
         let seed = self.inner.tie().seed();
         let (view, dirty, graves) = {
@@ -46,6 +52,7 @@ impl TapCollection {
         let mut sorted: Vec<(u128, Slot, u64, u64)> = Vec::with_capacity(view.live.len());
         for slot in view.live.iter().filter(|slot| !dirty.contains(*slot)) {
             match rows.get(slot).zip(digests.get(slot)) {
+                Some((row, _)) if !held.is_empty() && held.contains(row.id) => {}
                 Some((row, digest)) => sorted.push((key(row.id), slot, digest, row.ver.0.cast_unsigned())),
                 None => self.inner.damage.suspect(slot),
             }
@@ -61,6 +68,7 @@ impl TapCollection {
         let slots = sorted.into_iter().map(|(_, slot, ..)| slot).collect();
         let dirty_rows = dirty.iter().map(|slot| ChunkId::from(rows.id(slot)));
         let mut dirty: Vec<ChunkId> = dirty_rows.filter(|id| !id.is_empty()).chain(graves).collect();
+        dirty.extend(held.iter().cloned());
         dirty.sort_unstable();
         dirty.dedup();
         drop(digests);
@@ -90,7 +98,7 @@ impl Ledger {
         self.slots.len()
     }
 
-    /// Ids that are left out because they are dirty, rows and graves, sorted.
+    /// Ids that are left out because they are dirty, rows and graves, or were to be left out; sorted.
     pub(crate) fn dirty(&self) -> &[ChunkId] {
         &self.dirty
     }

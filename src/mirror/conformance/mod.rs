@@ -62,6 +62,7 @@ macro_rules! conformance {
             audit::a_scan_can_be_ended_early,
             upkeep::an_edit_by_hand_is_newer_and_has_no_digest,
             upkeep::a_stamp_holds_for_the_version_that_was_looked_at,
+            upkeep::a_stamp_passes_over_what_somebody_holds,
             upkeep::a_deletion_by_hand_is_a_deletion,
             upkeep::deletions_stay_until_every_node_has_seen_them,
             upkeep::a_collection_is_declared_once,

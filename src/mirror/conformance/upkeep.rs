@@ -57,6 +57,22 @@ pub(crate) async fn a_stamp_holds_for_the_version_that_was_looked_at<R: Rig>(rig
     assert_eq!(head(&site, "a").await, Some(seen), "a digest that is there stays");
 }
 
+pub(crate) async fn a_stamp_passes_over_what_somebody_holds<R: Rig>(rig: &R) {
+    let site = Site::small(rig).await;
+    rig.edit(DOCS, "held", Some("x")).await;
+    rig.edit(DOCS, "free", Some("x")).await;
+    let seen: Vec<Head> = site.rows(&["free", "held"]).await.iter().map(Edition::head).collect();
+    assert_eq!(seen.len(), 2);
+    let find = |id: &str| seen.iter().find(|head| &*head.id == id).unwrap().clone();
+    let open = rig.open(DOCS, "held", Some("theirs")).await;
+    assert_eq!(site.remote().stamp(DOCS, &seen).await.unwrap(), [find("held")]);
+    assert_eq!(head(&site, "free").await, Some(find("free")));
+    drop(open);
+    // The server takes a moment to roll back.
+    while !site.remote().stamp(DOCS, &seen).await.unwrap().is_empty() {}
+    assert_eq!(head(&site, "held").await, Some(find("held")));
+}
+
 pub(crate) async fn a_deletion_by_hand_is_a_deletion<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     site.push(&[site.text("a", 5, "x")]).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mirror::guards::Block;
+use crate::mirror::memory::Memory;
 use crate::mirror::options::Trust;
 use crate::mirror::remote::{FaultClass, NodeMark};
 use crate::mirror::trouble::Trouble;
@@ -65,6 +66,62 @@ fn a_locked_row_is_passed_over_and_sent_later() {
     a.clock.fetch_add(20_000, Ordering::Relaxed);
     a.run(async |sides| sides.push_all().await).unwrap().unwrap();
     assert_eq!(x_there(&world, "held"), Some(5.0));
+}
+
+#[test]
+fn a_row_edited_by_hand_that_somebody_holds_is_stamped_later() {
+    for dies in [false, true] {
+        let (world, mut a) = one(MirrorOptions::default());
+        a.put("x", 1.0);
+        a.settle();
+        world.lock().edit(DOCS, "x", Some(&[2.0, 1.0]));
+        let xid = world.lock().begin();
+        assert!(world.lock().write_in(xid, DOCS, "x", Some(&[3.0, 1.0])));
+        a.put("y", 1.0);
+        a.run(async |sides| sides.feed().await).unwrap().unwrap();
+        a.run(async |sides| sides.push_all().await).unwrap().unwrap();
+        assert_eq!((a.x("x"), x_there(&world, "y")), (Some(2.0), Some(1.0)), "it holds nobody up");
+        let report = a.run(async |sides| sides.audit(DOCS, false).await).unwrap().unwrap();
+        assert!(
+            report.is_equal() && (report.dirty, report.local.rows) == (1, 1),
+            "no false alarm: {report:?}"
+        );
+        if dies {
+            a.clock.fetch_add(1_000, Ordering::Relaxed);
+            a.crash();
+        }
+        world.lock().roll_back(xid);
+        a.settle();
+        let last = world.lock().last(DOCS, "x").unwrap().head.clone();
+        assert!(last.digest.is_some() && a.sides.stamps.is_empty(), "after a crash: {dies}");
+        let report = a.run(async |sides| sides.audit(DOCS, true).await).unwrap().unwrap();
+        assert!(report.is_equal(), "{report:?}");
+    }
+}
+
+#[test]
+fn m20_a_filling_is_written_down_before_its_first_rows() {
+    let (world, mut a) = one(MirrorOptions::default());
+    (0..20).for_each(|n| a.put(&format!("r{n:02}"), 1.0));
+    a.settle();
+    let mut b = Replica::new(&world, MirrorOptions::default().rebuild_ranges(4));
+    b.run(async |sides| sides.greet().await).unwrap().unwrap();
+    let written = Arc::<Mutex<Vec<bool>>>::default();
+    for _ in 0..20 {
+        let (tap, written) = (b.tap.clone(), written.clone());
+        b.line.surprise(Box::new(move || {
+            let memory = Memory::read(tap.remembered().unwrap().as_deref());
+            written.lock().push(memory.collections.get(DOCS).is_some_and(|known| known.fill.is_some()));
+        }));
+    }
+    let is_done = b.run(async |sides| sides.verify(DOCS).await).unwrap().unwrap();
+    assert!(!is_done && b.docs.count(None).unwrap() == 10, "two ranges of four");
+    assert_eq!(written.lock().last(), Some(&true), "whoever is killed here goes on with the plan");
+    b.clock.fetch_add(1_000, Ordering::Relaxed);
+    b.crash();
+    assert!(b.sides.memory.collections[DOCS].fill.is_some());
+    b.settle();
+    assert_eq!(b.docs.count(None).unwrap(), 20);
 }
 
 #[test]

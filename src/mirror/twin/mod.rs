@@ -192,9 +192,8 @@ impl Remote for Twin {
         Ok(TwinReading::new(self.clone(), world.snapshot(), world.readable))
     }
 
-    async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<()> {
-        self.writable(false).await?.0.stamp(collection, heads);
-        Ok(())
+    async fn stamp(&self, collection: &str, heads: &[Head]) -> Done<Vec<Head>> {
+        Ok(self.writable(false).await?.0.stamp(collection, heads))
     }
 
     async fn seen(&self, node: NodeId, snapshot: &Snapshot) -> Done<()> {

@@ -244,16 +244,22 @@ impl World {
         }
     }
 
-    pub(crate) fn stamp(&mut self, collection: &str, heads: &[Head]) {
+    /// What somebody holds is passed over, and answered.
+    pub(crate) fn stamp(&mut self, collection: &str, heads: &[Head]) -> Vec<Head> {
+        let mut held = Vec::new();
         for head in heads {
+            let is_locked = self.is_locked(collection, &head.id);
             let key = (collection.to_owned(), head.id.to_string());
             let Some(last) = self.rows.get_mut(&key).and_then(|versions| versions.last_mut()) else {
                 continue;
             };
-            if (last.head.ver, last.head.node, last.head.digest) == (head.ver, head.node, None) {
-                last.head.digest = head.digest;
+            match (last.head.ver, last.head.node, last.head.digest) == (head.ver, head.node, None) {
+                true if is_locked => held.push(head.clone()),
+                true => last.head.digest = head.digest,
+                false => {}
             }
         }
+        held
     }
 
     /// A node has looked.

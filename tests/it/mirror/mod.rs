@@ -4,11 +4,14 @@
 
 mod drift;
 mod fallback;
+mod feed;
 mod follow;
+mod killed;
 mod outages;
 mod past;
 mod refusals;
 mod rights;
+mod secure;
 
 use crate::support::sql::sql;
 use crate::support::wait;

@@ -10,3 +10,8 @@ pub(crate) mod random;
 pub(crate) mod sql;
 #[cfg(all(feature = "mirror", feature = "server"))]
 pub(crate) mod wait;
+
+/// A number that whoever runs the tests has set.
+pub(crate) fn environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

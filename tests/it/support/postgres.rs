@@ -55,10 +55,20 @@ impl Cluster {
 
     /// The same with arguments for `nearfield postgres run`, such as `--set=max_connections=5`.
     pub(crate) fn private_with(arguments: &[&str]) -> Self {
-        let mut runner = Runner::spawn(arguments);
+        Self::of(Runner::spawn(arguments))
+    }
+
+    fn of(mut runner: Runner) -> Self {
         let report = runner.answer();
         runner.ran(&report);
         Self { url: report["url"].as_str().unwrap().to_owned(), runner: Some(runner) }
+    }
+
+    /// The same with a library that is loaded into all its programs.
+    pub(crate) fn preloaded(library: &std::path::Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
+        command.args(["postgres", "run", "--json", "--quiet"]).env("LD_PRELOAD", library);
+        Self::of(Runner::of(&mut command))
     }
 
     fn foreign(url: String) -> Self {

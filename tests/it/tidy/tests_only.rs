@@ -7,6 +7,10 @@ use super::{assert_each, assert_none, rust};
 const SLEEPERS: &[(&str, &str)] = &[
     ("tests/it/kill.rs", "a process dies at a random instant: nothing is waited for, any delay is right"),
     (
+        "tests/it/mirror/killed.rs",
+        "a process dies at a random instant: nothing is waited for, any delay is right",
+    ),
+    (
         "tests/it/support/wait.rs",
         "a process that is no child tells nobody of its end: it is looked for, with a deadline",
     ),
