@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// Drives both to their ends.
-pub(super) async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+pub(crate) async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut of_a, mut of_b) = (None, None);
     poll_fn(move |context| {

@@ -24,7 +24,7 @@ mod guards;
 mod handle;
 mod index;
 mod job;
-mod join;
+pub(crate) mod join;
 mod letters;
 mod memory;
 mod options;

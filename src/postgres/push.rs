@@ -4,6 +4,8 @@
 //! - A row is stored only over an older one, by the database's own comparison under its row lock (M4, M5).
 //! - The node's mark is written in the same transaction: it never says more than the rows do.
 //! - Rows go in by id, so that two nodes never wait for each other in a circle.
+//! - COPY into the table itself is for ids that it does not have: it replaces nothing. One that came in between undoes it all,
+//!   and the batch goes the guarded way.
 
 use super::binary::Encoder;
 use super::fault::on;
@@ -20,7 +22,9 @@ use std::sync::Arc;
 /// From as many rows on, COPY is the faster way.
 pub(super) const COPY_ROWS_MIN: usize = 500;
 const COPY_PIECE_BYTES: usize = 256 << 10;
-const INBOX_COLUMNS: i16 = 12;
+/// The columns of `sql::COPY_INBOX`; those of `sql::COPY_NEW` without the last.
+pub(super) const INBOX_COLUMNS: i16 = 12;
+const UNIQUE_VIOLATION: &str = "23505";
 
 pub(super) async fn push(
     lines: &Arc<Lines>,
@@ -29,6 +33,21 @@ pub(super) async fn push(
     mark: NodeMark,
 ) -> Done<Vec<Pushed>> {
     let mut transaction = lines.begin(Purpose::Write).await?;
+    let connection = transaction.connection();
+    if batch.len() >= COPY_ROWS_MIN && are_new(connection, collection, batch).await? {
+        match copy_new(connection, collection, batch).await {
+            Ok(()) => {
+                note(connection, mark).await?;
+                transaction.commit().await?;
+                return Ok(vec![Pushed::Stored; batch.len()]);
+            }
+            Err(fault) if fault.code.as_deref() == Some(UNIQUE_VIOLATION) => {
+                drop(transaction);
+                transaction = lines.begin(Purpose::Write).await?;
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
     let connection = transaction.connection();
     let mut stored = HashSet::with_capacity(batch.len());
     if batch.len() >= COPY_ROWS_MIN && may_copy(connection).await? {
@@ -43,6 +62,17 @@ pub(super) async fn push(
     let answer =
         |e: &Edition| if stored.contains(e.id.as_str()) { Pushed::Stored } else { Pushed::Superseded };
     Ok(batch.iter().map(answer).collect())
+}
+
+/// Whether the table has none of these ids, dead or alive.
+async fn are_new(connection: &mut PgConnection, collection: &str, batch: &[Edition]) -> Done<bool> {
+    let ids: Vec<&str> = batch.iter().map(|e| e.id.as_str()).collect();
+    sqlx::query_scalar(sql::ARE_NEW)
+        .bind(collection)
+        .bind(ids)
+        .fetch_one(connection)
+        .await
+        .map_err(on("pushing"))
 }
 
 /// A role without the right to temporary tables pushes all the same.
@@ -94,29 +124,52 @@ async fn copy(
     batch: &[Edition],
     stored: &mut HashSet<String>,
 ) -> Done<()> {
+    sqlx::raw_sql(sql::INBOX).execute(&mut *connection).await.map_err(on("copying"))?;
+    send(connection, sql::COPY_INBOX, batch, |edition, out| {
+        out.row(INBOX_COLUMNS);
+        encode(edition, out);
+    })
+    .await?;
+    let rows = sqlx::query(sql::UPSERT_INBOX).bind(collection).fetch_all(connection).await;
+    collect(&rows.map_err(on("pushing"))?, stored)
+}
+
+/// Past the inbox: every row is written once. Three times as fast as by way of it.
+async fn copy_new(connection: &mut PgConnection, collection: &str, batch: &[Edition]) -> Done<()> {
+    send(connection, sql::COPY_NEW, batch, |edition, out| {
+        out.row(INBOX_COLUMNS + 1);
+        encode(edition, out);
+        out.bytes(collection.as_bytes());
+    })
+    .await
+}
+
+async fn send(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    batch: &[Edition],
+    encode: impl Fn(&Edition, &mut Encoder),
+) -> Done<()> {
     let failed = on("copying");
-    sqlx::raw_sql(sql::INBOX).execute(&mut *connection).await.map_err(&failed)?;
-    let mut inbox = connection.copy_in_raw(sql::COPY_INBOX).await.map_err(&failed)?;
+    let mut table = connection.copy_in_raw(statement).await.map_err(&failed)?;
     let mut encoder = Encoder::default();
     encoder.header();
     for edition in batch {
         encode(edition, &mut encoder);
         if encoder.pending().len() >= COPY_PIECE_BYTES {
-            inbox.send(encoder.pending()).await.map_err(&failed)?;
+            table.send(encoder.pending()).await.map_err(&failed)?;
             encoder.clear();
         }
     }
     encoder.trailer();
-    inbox.send(encoder.pending()).await.map_err(&failed)?;
-    inbox.finish().await.map_err(&failed)?;
-    let rows = sqlx::query(sql::UPSERT_INBOX).bind(collection).fetch_all(connection).await;
-    collect(&rows.map_err(on("pushing"))?, stored)
+    table.send(encoder.pending()).await.map_err(&failed)?;
+    table.finish().await.map_err(&failed)?;
+    Ok(())
 }
 
-/// The columns of `sql::COPY_INBOX`.
+/// The values of `sql::COPY_INBOX`.
 pub(super) fn encode(edition: &Edition, out: &mut Encoder) {
     let payload = payload(edition);
-    out.row(INBOX_COLUMNS);
     out.bytes(edition.id.as_bytes());
     out.i64(edition.stamp.ver.0);
     out.i64(edition.stamp.node as i64);

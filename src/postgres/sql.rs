@@ -119,6 +119,13 @@ pub(super) const UPSERT_INBOX: &str = upsert!(
        FROM pg_temp.nearfield_inbox"
 );
 
+/// Counted, not asked for one: for one the planner would read the table from its beginning.
+pub(super) const ARE_NEW: &str = "SELECT count(*) = 0 FROM chunk WHERE collection = $1 AND id = ANY ($2)";
+
+pub(super) const COPY_NEW: &str = "
+COPY chunk (id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, metadata, embedding_model, embedding,
+            collection) FROM STDIN (FORMAT binary)";
+
 pub(super) const NOTE: &str = "
 INSERT INTO node AS n (node, incarnation, pushes) VALUES ($1, $2, $3)
 ON CONFLICT (node) DO UPDATE

@@ -91,7 +91,10 @@ fn report(what: &str, rows: usize, start: Instant) -> f64 {
 async fn raw_copy(site: &Site, editions: &[Edition]) -> f64 {
     let mut encoder = Encoder::default();
     encoder.header();
-    editions.iter().for_each(|edition| push::encode(edition, &mut encoder));
+    for edition in editions {
+        encoder.row(push::INBOX_COLUMNS);
+        push::encode(edition, &mut encoder);
+    }
     encoder.trailer();
     let mut person = site.person().await;
     run(

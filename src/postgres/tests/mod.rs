@@ -1,5 +1,6 @@
 //! The database side against a server: the suite of every remote, and what only Postgres has.
 
+mod copies;
 mod feed;
 mod lines;
 mod measure;
