@@ -10,6 +10,7 @@ use super::report::Differences;
 use super::sides::Sides;
 use super::trouble::{Step, Trouble};
 use crate::engine::tap::TapCollection;
+use crate::error::Result;
 use crate::ids::{ChunkId, Ver};
 use crate::record::{Edition, Head, Stamp};
 
@@ -47,6 +48,20 @@ impl<R: Remote> Sides<R> {
         self.persist()?;
         self.tell_filling()?;
         Ok(true)
+    }
+
+    /// At a start: what the policy wants filled, though it was equal when the last process ended, is to be looked at again.
+    pub(super) fn doubt(&mut self) -> Result<()> {
+        if !matches!(self.options.rebuild, RebuildPolicy::IfCorrupt | RebuildPolicy::Always) {
+            return Ok(());
+        }
+        for collection in self.collections()? {
+            let is_wanted = self.wants_fill(&collection);
+            if let Some(known) = self.memory.collections.get_mut(collection.name()).filter(|_| is_wanted) {
+                known.is_verified = false;
+            }
+        }
+        Ok(())
     }
 
     fn wants_fill(&self, collection: &TapCollection) -> bool {

@@ -104,7 +104,7 @@ impl<R: Remote> Sides<R> {
         // What was sent last before a crash is not known; less than one push a millisecond was.
         let from_clock = NodeMark { node: tap.node(), incarnation, pushes: clock() };
         memory.sent = NodeMark { node: tap.node(), ..memory.sent.max(from_clock) };
-        Ok(Self {
+        let mut sides = Self {
             remote,
             random: Random(seed),
             memory,
@@ -136,7 +136,9 @@ impl<R: Remote> Sides<R> {
             tap,
             options,
             clock,
-        })
+        };
+        sides.doubt()?;
+        Ok(sides)
     }
 
     pub(super) fn now_ms(&self) -> u64 {

@@ -198,6 +198,23 @@ fn policies_say_who_is_filled() {
 }
 
 #[test]
+fn the_policy_is_asked_again_at_every_start() {
+    for (policy, is_filled) in
+        [(RebuildPolicy::IfEmpty, false), (RebuildPolicy::IfCorrupt, false), (RebuildPolicy::Always, true)]
+    {
+        let world = world();
+        let mut a = Replica::new(&world, MirrorOptions::default().rebuild(policy));
+        (0..3).for_each(|n| a.put(&format!("r{n}"), n as f32));
+        a.settle();
+        a.crash();
+        a.put("mine", 7.0);
+        a.settle();
+        assert_eq!(a.sides.filled.contains(DOCS), is_filled, "{policy:?}");
+        assert_eq!((a.docs.count(None).unwrap(), world.lock().live(DOCS).len()), (4, 4), "{policy:?}");
+    }
+}
+
+#[test]
 fn collections_are_agreed_upon_and_shapes_that_differ_are_left_alone() {
     let (world, mut a, mut b) = two();
     let other = RemoteCollection { name: "other".into(), schema: schema() };
