@@ -1,4 +1,4 @@
-//! Goal: the commands that touch a store on a disk can be believed by a script: `snapshot`, `bench write`, `bench open`. Method: small
+//! Goal: the commands that touch a store on a disk can be believed by a script: `snapshot`, `bench write|open|reclaim`. Method: small
 //! runs in-process, in folders of their own; `bench open` runs the program, which runs and kills itself.
 
 use nearfield::{Chunk, Metric, Options, Schema, Store, cli};
@@ -264,4 +264,23 @@ fn bench_open_leaves_a_given_store_as_it_is() {
     let store = Store::open(home.at("store"), Options::default()).unwrap();
     assert_eq!(store.open_collection("docs").unwrap().count(None).unwrap(), 100);
     assert_eq!(std::fs::read_dir(home.0.path()).unwrap().count(), 1, "the copy is gone");
+}
+
+#[test]
+fn bench_reclaim_tells_what_is_left() {
+    let home = Home::new();
+    let args = ["bench", "reclaim", "--quiet", "--json", "--rows", "2000", "--dim", "12", "--percent", "70"];
+    let report: Value =
+        serde_json::from_str(&done(&[&args[..], &["--data", &home.at("data")]].concat())).unwrap();
+    assert_eq!(
+        (&report["before"]["rows"], &report["after"]["rows"]),
+        (&2_000.into(), &600.into()),
+        "{report:#}"
+    );
+    numbers(
+        &report,
+        &["/disk_ratio", "/before/disk/bytes_per_row", "/after/counted_bytes", "/after/resident_bytes"],
+    );
+    assert!(report["recall"].as_f64().unwrap() > 0.9, "{report:#}");
+    assert!(!Path::new(&home.at("data")).exists());
 }

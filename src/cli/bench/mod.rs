@@ -13,6 +13,7 @@ mod measure;
 mod mirror;
 mod open;
 mod pauses;
+mod reclaim;
 mod report;
 mod run;
 mod scratch;
@@ -62,6 +63,10 @@ pub(super) enum Command {
     /// Of the searches: how long they took while each job was the one that went on. Of the jobs: how long each held what writes
     /// wait for. The store is made inside of --data and removed.
     Pauses(Box<jobs::PausesArgs>),
+    /// Delete most rows of a store, and measure what comes back in memory and on the disk
+    ///
+    /// The store is made inside of --data and removed. Deleted rows are spread evenly, so that no block is empty by itself.
+    Reclaim(Box<reclaim::ReclaimArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -76,6 +81,7 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         #[cfg(feature = "mirror")]
         Command::Mirror(args) => mirror::run(&args, global, out),
         Command::Pauses(args) => jobs::run(&args, global, out),
+        Command::Reclaim(args) => reclaim::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }

@@ -14,8 +14,9 @@ use crate::wal::{self, Commit, FileInfo, Kind, RowsPayload, Writer};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-/// A file that is as long as this is followed by a new one.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+/// A file that is as long as this is followed by a new one. The oldest file stays for its last row that no block's file holds, so
+/// this is what a small store may take too much.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Free space is looked up again after so many bytes were written.
 const LOOK_BYTES: u64 = 4 << 20;
 /// Bytes that a commit which adds something leaves in the file for deletes.

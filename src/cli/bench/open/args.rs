@@ -5,31 +5,37 @@ use crate::Metric;
 use crate::limits::{BUILD_THREADS_MAX, DIM_MAX, K_MAX};
 use clap::Args;
 
-/// What to open.
+/// A store that is generated.
 #[derive(Args)]
-pub(in crate::cli) struct OpenArgs {
-    /// Rows to generate, unless --data is a store
+pub(in crate::cli::bench) struct MadeArgs {
+    /// Rows to generate
     #[arg(long, value_name = "N", help_heading = "Data", default_value_t = 100_000)]
     #[arg(value_parser = from_1_to(u32::MAX as usize))]
-    pub(super) rows: usize,
+    pub(in crate::cli::bench) rows: usize,
     /// Dimensions of the generated vectors
     #[arg(long, value_name = "N", help_heading = "Data", default_value_t = 384, value_parser = from_1_to(DIM_MAX))]
-    pub(super) dim: usize,
+    pub(in crate::cli::bench) dim: usize,
     /// Bytes of text of each generated row
     #[arg(long, value_name = "N", help_heading = "Data", default_value_t = 200)]
     #[arg(value_parser = from_1_to(1 << 20))]
-    pub(super) text_bytes: usize,
+    pub(in crate::cli::bench) text_bytes: usize,
     /// Seed of the generated vectors
     #[arg(long, value_name = "N", help_heading = "Data", default_value_t = 42)]
-    pub(super) seed: u64,
+    pub(in crate::cli::bench) seed: u64,
     /// Distance of a generated store: cosine, l2 or dot
     #[arg(long, value_name = "NAME", help_heading = "Data", default_value_t = Metric::Cosine)]
-    pub(super) metric: Metric,
+    pub(in crate::cli::bench) metric: Metric,
     /// Threads that build the generated store
     #[arg(long, value_name = "N", help_heading = "Data", default_value_t = 2)]
     #[arg(value_parser = from_1_to(BUILD_THREADS_MAX))]
-    pub(super) build_threads: usize,
+    pub(in crate::cli::bench) build_threads: usize,
+}
 
+/// What to open: a store that is generated, unless --data is one.
+#[derive(Args)]
+pub(in crate::cli) struct OpenArgs {
+    #[command(flatten)]
+    pub(super) made: MadeArgs,
     /// Rows that the child writes before it is killed
     #[arg(long, value_name = "N", help_heading = "Measurement", default_value_t = 1_000)]
     #[arg(value_parser = from_1_to(10_000_000))]

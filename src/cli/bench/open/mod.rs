@@ -7,6 +7,7 @@ mod report;
 mod round;
 mod subject;
 
+pub(super) use args::MadeArgs;
 pub(in crate::cli) use args::{ChildArgs, OpenArgs};
 pub(super) use child::child;
 
@@ -18,7 +19,7 @@ use crate::cli::{Global, output};
 use crate::{Options, Result};
 use report::{Data, Disk, Report, Times};
 use std::io::Write;
-use subject::Subject;
+pub(super) use subject::Subject;
 
 /// Runs it, and tells the result to `out`.
 pub(super) fn run(args: &OpenArgs, global: &Global, out: &mut dyn Write) -> Result<()> {
@@ -29,10 +30,10 @@ pub(super) fn run(args: &OpenArgs, global: &Global, out: &mut dyn Write) -> Resu
     let parent = if parent.as_os_str().is_empty() { std::path::Path::new(".") } else { parent };
     let scratch = Scratch::inside(parent)?;
     let at = scratch.join("store");
-    let options = Options::default().build_threads(args.build_threads);
+    let options = Options::default().build_threads(args.made.build_threads);
     let subject = match given {
         Some(data) => Subject::taken(data, &at, &options, progress)?,
-        None => Subject::made(args, &at, &options, progress)?,
+        None => Subject::made(&args.made, &at, &options, progress)?,
     };
     let mut disk = usage::of(&at)?;
     disk.per(subject.rows);

@@ -58,7 +58,7 @@ pub(super) struct Disk {
 
 /// Bytes of a row, without any frame.
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct Ideal {
+pub(in crate::cli::bench) struct Ideal {
     pub(super) vector: f64,
     pub(super) code: f64,
     pub(super) links: f64,
@@ -66,7 +66,7 @@ pub(super) struct Ideal {
 }
 
 impl Ideal {
-    pub(super) fn total(&self) -> f64 {
+    pub(in crate::cli::bench) fn total(&self) -> f64 {
         let Self { vector, code, links, payload } = self;
         vector + code + links + payload
     }

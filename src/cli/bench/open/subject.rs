@@ -1,7 +1,7 @@
 //! The store that is opened: generated, or a snapshot of one that is given.
 
 use super::super::generate::{Mixture, Recipe};
-use super::args::OpenArgs;
+use super::args::MadeArgs;
 use super::report::Ideal;
 use crate::cli::progress::Progress;
 use crate::{Chunk, Collection, Error, ErrorKind, Metric, Options, Result, Schema, Store};
@@ -18,19 +18,24 @@ const WORDS: &str =
     "the nearest rows are found by walking a graph of links over codes, and judged by their vectors; ";
 
 /// A store on the disk, closed.
-pub(super) struct Subject {
-    pub(super) source: String,
+pub(in crate::cli::bench) struct Subject {
+    pub(in crate::cli::bench) source: String,
     /// Of the collection that is searched.
-    pub(super) name: String,
-    pub(super) rows: usize,
-    pub(super) dim: usize,
+    pub(in crate::cli::bench) name: String,
+    pub(in crate::cli::bench) rows: usize,
+    pub(in crate::cli::bench) dim: usize,
     pub(super) metric: Metric,
-    pub(super) queries: Vec<Vec<f32>>,
-    pub(super) ideal: Ideal,
+    pub(in crate::cli::bench) queries: Vec<Vec<f32>>,
+    pub(in crate::cli::bench) ideal: Ideal,
 }
 
 impl Subject {
-    pub(super) fn made(args: &OpenArgs, at: &Path, options: &Options, progress: Progress) -> Result<Self> {
+    pub(in crate::cli::bench) fn made(
+        args: &MadeArgs,
+        at: &Path,
+        options: &Options,
+        progress: Progress,
+    ) -> Result<Self> {
         let mixture = Mixture::new(Recipe { seed: args.seed, dim: args.dim, clusters: CLUSTERS });
         let base = mixture.base(args.rows, args.build_threads);
         let store = Store::open(at, options.clone())?;
