@@ -4,9 +4,11 @@
 //! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
 
 mod bench;
+mod config;
 mod doctor;
 mod postgres;
 mod progress;
+mod settings;
 mod snapshot;
 #[cfg(feature = "mirror")]
 mod sync;
@@ -14,6 +16,7 @@ mod verify;
 
 use crate::{Error, ErrorKind};
 use clap::{Args, Parser, Subcommand};
+use settings::{Loaded, Sources};
 use std::{
     error::Error as _,
     ffi::OsString,
@@ -41,6 +44,12 @@ struct Global {
     /// Folder of the store [default: index_data]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Everywhere")]
     data: Option<PathBuf>,
+    /// File of settings [default: nearfield.toml of this folder, if there is one]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Everywhere")]
+    config: Option<PathBuf>,
+    /// Set one setting, above the file and the environment; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", global = true, help_heading = "Everywhere", value_parser = setting)]
+    with: Vec<(String, String)>,
     /// Print one JSON document instead of text
     #[arg(long, global = true, help_heading = "Everywhere")]
     json: bool,
@@ -53,6 +62,23 @@ impl Global {
     fn data(&self) -> &Path {
         self.data.as_deref().unwrap_or(Path::new("index_data"))
     }
+
+    /// The settings that hold for this command.
+    fn settings(&self) -> Result<Loaded, Error> {
+        self.sources().load()
+    }
+
+    fn sources(&self) -> Sources {
+        let mut sources = Sources::of_process(self.config.clone());
+        let flags = self.with.iter().map(|(key, value)| (key.clone(), value.clone(), "--with".to_owned()));
+        sources.flags.extend(flags);
+        sources
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    parts.ok_or_else(|| "write it like store.flush_ms=50".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -73,6 +99,8 @@ enum Command {
     #[cfg(feature = "mirror")]
     #[command(subcommand)]
     Sync(sync::Command),
+    /// Tell the settings that hold, where each came from, and what each is for
+    Config(config::Args),
     /// Start a throw-away PostgreSQL with pgvector, for development and tests
     #[command(subcommand)]
     Postgres(postgres::Command),
@@ -110,6 +138,7 @@ where
         Command::Verify(args) => verify::run(&args, &cli.global, out),
         #[cfg(feature = "mirror")]
         Command::Sync(command) => sync::run(&command, &cli.global, out),
+        Command::Config(args) => config::run(&args, &cli.global, out).map(|()| true),
         Command::Postgres(command) => postgres::run(command, &cli.global, out),
     };
     match done.and_then(|good| out.flush().map(|()| good).map_err(output)) {

@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::{Global, expect_store, output};
-use crate::{Options, Result, SnapshotReport, Store};
+use crate::{Result, SnapshotReport, Store};
 use clap::Subcommand;
 use serde::Serialize;
 use std::io::Write;
@@ -48,7 +48,7 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Create { to } => {
             expect_store(data)?;
             let bar = progress.bar("snapshot", 2);
-            let store = Store::open(data, Options::default())?;
+            let store = Store::open(data, global.settings()?.settings.store)?;
             bar.add(1);
             ("snapshot of", data, to.as_path(), store.snapshot(to)?)
         }

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::doctor::tell;
-use crate::{Error, ErrorKind, Options, Result, Store};
+use crate::{Error, ErrorKind, Result, Store};
 use std::io::Write;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<b
         let message = format!("there is no store in {}; name its folder with --data", data.display());
         return Err(Error::new(ErrorKind::NotFound, message));
     }
-    let store = Store::open(data, Options::default())?;
+    let store = Store::open(data, global.settings()?.settings.store)?;
     let mut diagnosis = store.verify(args.deep)?;
     if args.accept_loss {
         let rows = store.accept_loss()?;

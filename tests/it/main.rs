@@ -11,6 +11,7 @@
 mod bench;
 mod calls;
 #[cfg(feature = "server")]
+mod cli_config;
 mod cli_store;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod cli_sync;

@@ -34,13 +34,16 @@ pub(in crate::cli) enum Command {
 /// Which database, and which of its collections.
 #[derive(Args)]
 pub(in crate::cli) struct Place {
-    /// postgres://user:password@host:port/database [default: DATABASE_URL of the environment]
+    /// postgres://user:password@host:port/database [default: the setting
+    /// mirror.database.url, or DATABASE_URL of the environment]
     #[arg(long, value_name = "URL", help_heading = "Database")]
     pub(super) database_url: Option<String>,
-    /// Postgres schema of the mirror's tables
-    #[arg(long, value_name = "NAME", help_heading = "Database", default_value = "nearfield")]
-    pub(super) schema: String,
-    /// Only this collection; may be given several times [default: all]
+    /// Postgres schema of the mirror's tables [default: the setting
+    /// mirror.database.schema, which is nearfield]
+    #[arg(long, value_name = "NAME", help_heading = "Database")]
+    pub(super) schema: Option<String>,
+    /// Only this collection; may be given several times [default: those of
+    /// mirror.collections, or all]
     #[arg(long, value_name = "NAME", help_heading = "Database")]
     pub(super) collection: Vec<String>,
 }

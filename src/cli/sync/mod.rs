@@ -9,10 +9,10 @@ mod report;
 pub(super) use args::Command;
 
 use super::progress::Progress;
+use super::settings::Settings;
 use super::{Global, expect_store, output};
 use crate::{
-    AuditReport, DatabaseOptions, Error, ErrorKind, Mirror, MirrorOptions, MirrorState, MirrorStatus,
-    Options, Result, Store, Trust,
+    AuditReport, Error, ErrorKind, Mirror, MirrorOptions, MirrorState, MirrorStatus, Result, Store, Trust,
 };
 use args::Place;
 use serde::Serialize;
@@ -32,8 +32,9 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
     if !matches!(command, Command::Pull(_) | Command::Rebuild(_)) {
         expect_store(global.data())?;
     }
-    let options = options(place)?.manual(!matches!(command, Command::Resolve(_)));
-    let store = Store::open(global.data(), Options::default())?;
+    let Settings { store, mirror } = global.settings()?.settings;
+    let options = options(place, mirror)?.manual(!matches!(command, Command::Resolve(_)));
+    let store = Store::open(global.data(), store)?;
     let mirror = Mirror::start(&store, options)?;
     let run = Run { store, mirror, progress: Progress::new(global.quiet), is_json: global.json };
     let done = match command {
@@ -51,12 +52,22 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
     done.and_then(|is_equal| closed.map(|()| is_equal))
 }
 
-fn options(place: &Place) -> Result<MirrorOptions> {
-    let url = place.database_url.clone().or_else(|| std::env::var("DATABASE_URL").ok());
-    let none = "no database is named; give --database-url, or set DATABASE_URL";
-    let url = url.ok_or_else(|| Error::new(ErrorKind::NotFound, none))?;
-    let database = DatabaseOptions { url, schema: place.schema.clone(), ..DatabaseOptions::default() };
-    Ok(MirrorOptions::default().database(database).collections(place.collection.clone()))
+/// The mirror's settings, with what the command line says of the database.
+fn options(place: &Place, mut options: MirrorOptions) -> Result<MirrorOptions> {
+    if let Some(url) = &place.database_url {
+        options.database.url.clone_from(url);
+    }
+    if let Some(schema) = &place.schema {
+        options.database.schema.clone_from(schema);
+    }
+    if !place.collection.is_empty() {
+        options.collections.clone_from(&place.collection);
+    }
+    if options.database.url.is_empty() {
+        let none = "no database is named; give --database-url, or set DATABASE_URL";
+        return Err(Error::new(ErrorKind::NotFound, none));
+    }
+    Ok(options)
 }
 
 struct Run {

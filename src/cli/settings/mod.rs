@@ -1,0 +1,48 @@
+//! Settings: the defaults, and above them a file, the environment and the flags, in this order.
+//!
+//! Owns which value holds and where it came from; what a value means is known where its struct is declared. Invariants: a name that
+//! is no setting is refused with the nearest one that is; every value is checked by its own type as it comes in, so that an
+//! error names the setting, the value and the place; a secret is never told.
+
+mod explain;
+mod layers;
+mod units;
+
+pub(super) use explain::{Entry, TEMPLATE, entries};
+#[cfg(test)]
+use layers::flat;
+pub(super) use layers::{Loaded, Place, Sources};
+pub(super) use units::Unit;
+
+#[cfg(feature = "mirror")]
+use crate::MirrorOptions;
+use crate::Options;
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set, as the file's sections have it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Settings {
+    /// How the store uses the machine.
+    pub(super) store: Options,
+    /// How the mirror goes about its work, and where its database is.
+    #[cfg(feature = "mirror")]
+    pub(super) mirror: MirrorOptions,
+}
+
+/// The one setting that is never told; its struct does not write it out.
+const SECRET: &str = "mirror.database.url";
+
+/// Whether a setting must not be told.
+pub(super) fn is_secret(key: &str) -> bool {
+    key == SECRET
+}
+
+/// Whether a change of the setting takes effect in a process that runs.
+pub(super) fn is_live(key: &str) -> bool {
+    // A store keeps the options that it was opened with; a mirror is stopped and started again.
+    key.starts_with("mirror.")
+}
+
+#[cfg(test)]
+mod tests;
