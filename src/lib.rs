@@ -6,6 +6,7 @@ pub mod cli;
 mod codes;
 mod config;
 mod disk;
+mod embed;
 mod engine;
 mod error;
 mod filter;
@@ -25,6 +26,7 @@ mod sets;
 mod wal;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
+pub use embed::{Embedder, Hashed};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, Explain, Finding, Hit, Include, LogStats, Page, RangeSearch, Response,
     RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats, Token, doctor,

@@ -5,6 +5,7 @@
 
 mod bench;
 mod config;
+mod demo;
 mod doctor;
 mod postgres;
 mod progress;
@@ -12,10 +13,12 @@ mod settings;
 mod snapshot;
 #[cfg(feature = "mirror")]
 mod sync;
+#[cfg(feature = "mirror")]
+mod throwaway;
 mod verify;
 
 use crate::{Error, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use settings::{Loaded, Sources};
 use std::{
     error::Error as _,
@@ -83,6 +86,11 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show what it does, on a folder of text, in a minute
+    ///
+    /// Indexes, searches, filters; with a throw-away database it mirrors, kills the database while writing, edits rows by hand,
+    /// audits, repairs, and rebuilds the store from nothing. Everything stays in the folder demo inside of --data.
+    Demo(demo::Args),
     /// Measure the engine on this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -101,6 +109,13 @@ enum Command {
     Sync(sync::Command),
     /// Tell the settings that hold, where each came from, and what each is for
     Config(config::Args),
+    /// Print a script that completes commands and flags in a shell
+    ///
+    /// For bash: nearfield completions bash > ~/.local/share/bash-completion/completions/nearfield
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// Start a throw-away PostgreSQL with pgvector, for development and tests
     #[command(subcommand)]
     Postgres(postgres::Command),
@@ -132,6 +147,7 @@ where
     #[cfg(not(feature = "mirror"))]
     let judges = matches!(cli.command, Command::Doctor | Command::Verify(_));
     let done = match cli.command {
+        Command::Demo(args) => demo::run(&args, &cli.global, out).map(|()| true),
         Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
@@ -139,6 +155,7 @@ where
         #[cfg(feature = "mirror")]
         Command::Sync(command) => sync::run(&command, &cli.global, out),
         Command::Config(args) => config::run(&args, &cli.global, out).map(|()| true),
+        Command::Completions { shell } => completions(shell, out).map(|()| true),
         Command::Postgres(command) => postgres::run(command, &cli.global, out),
     };
     match done.and_then(|good| out.flush().map(|()| good).map_err(output)) {
@@ -153,6 +170,12 @@ where
             ExitCode::from(if judges && error.kind() == ErrorKind::NotFound { USAGE } else { FAILURE })
         }
     }
+}
+
+fn completions(shell: clap_complete::Shell, out: &mut dyn Write) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "nearfield", &mut script);
+    out.write_all(&script).map_err(output)
 }
 
 /// What to do when the message cannot know it.

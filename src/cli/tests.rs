@@ -31,7 +31,6 @@ fn help_goes_to_stdout_and_is_no_failure() {
 
 #[test]
 fn every_flag_has_a_sentence() {
-    use clap::CommandFactory;
     Cli::command().debug_assert();
     let mut cli = Cli::command();
     cli.build();
@@ -42,6 +41,16 @@ fn every_flag_has_a_sentence() {
         }
         commands.extend(command.get_subcommands().filter(|c| c.get_name() != "help"));
     }
+}
+
+#[test]
+fn completions_name_commands_and_hide_what_is_hidden() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = called(&["completions", shell]);
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert!(out.contains("snapshot") && out.contains("ef-construction") && out.len() > 1_000, "{shell}");
+    }
+    assert_eq!(called(&["completions", "cmd.exe"]).0, ExitCode::from(2));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod cli_store;
 mod cli_sync;
 mod concurrent;
 #[cfg(target_os = "linux")]
+mod demo;
 mod disks;
 #[cfg(feature = "server")]
 mod doctor;

@@ -1,58 +1,27 @@
 //! Which database: one that is given, or a server that ends with this process.
 
 use super::Relay;
+use crate::cli::throwaway;
 use crate::{Error, ErrorKind, Result};
-use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 
-pub(super) struct Server {
-    url: String,
-    /// It ends when its stdin does.
-    child: Option<Child>,
+/// The server that is measured.
+pub(super) enum Server {
+    Given(String),
+    Own(throwaway::Server),
 }
 
 impl Server {
     pub(super) fn of(url: Option<&str>) -> Result<Self> {
         match url {
-            Some(url) => Ok(Self { url: url.to_owned(), child: None }),
-            None => Self::start(),
+            Some(url) => Ok(Self::Given(url.to_owned())),
+            None => throwaway::Server::start().map(Self::Own),
         }
     }
 
     pub(super) fn url(&self) -> &str {
-        &self.url
-    }
-
-    fn start() -> Result<Self> {
-        let failed =
-            |e| Error::new(ErrorKind::Unavailable, "cannot start a server of its own").with_source(e);
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut command = Command::new(program);
-        command.args(["postgres", "run", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(failed)?;
-        let mut line = String::new();
-        if let Some(said) = child.stdout.take() {
-            BufReader::new(said).read_line(&mut line).map_err(failed)?;
-        }
-        let url =
-            serde_json::from_str::<Value>(&line).ok().and_then(|said| Some(said["url"].as_str()?.to_owned()));
-        let none = || {
-            Error::new(
-                ErrorKind::Unavailable,
-                "there is no server to measure with; name one with --database-url",
-            )
-        };
-        Ok(Self { url: url.ok_or_else(none)?, child: Some(child) })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            drop(child.stdin.take());
-            // It cleans up behind itself.
-            let _ = child.wait();
+        match self {
+            Self::Given(url) => url,
+            Self::Own(server) => server.url(),
         }
     }
 }
