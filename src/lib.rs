@@ -21,13 +21,16 @@ mod mirror;
 #[cfg(feature = "mirror")]
 mod postgres;
 mod record;
+#[cfg(feature = "server")]
+pub mod server;
 mod sets;
 mod wal;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
 pub use engine::{
-    Ack, Bytes, Collection, Diagnosis, Explain, Finding, Hit, Include, LogStats, Page, RangeSearch, Response,
-    RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats, Token, doctor,
+    Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Hit, Include, LogStats, Page,
+    PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats,
+    Token, doctor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};

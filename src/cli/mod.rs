@@ -7,6 +7,7 @@ mod bench;
 mod doctor;
 mod postgres;
 mod progress;
+mod serve;
 mod snapshot;
 #[cfg(feature = "mirror")]
 mod sync;
@@ -60,6 +61,11 @@ enum Command {
     /// Measure the engine on this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Serve a store over HTTP, and mirror it to a database
+    ///
+    /// It ends on SIGTERM and SIGINT: requests that are under way finish first, the store is closed. Tokens are read from
+    /// --token-file or from NEARFIELD_TOKENS, lines of a role (read, write, admin) and a token.
+    Serve(serve::Args),
     /// Copy a store while it is whole, and make stores from copies
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -105,6 +111,7 @@ where
     let judges = matches!(cli.command, Command::Doctor | Command::Verify(_));
     let done = match cli.command {
         Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
+        Command::Serve(args) => serve::run(&args, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),

@@ -207,6 +207,12 @@ impl Collection {
         self.inner.heal_all()
     }
 
+    /// Gives back the room of deleted chunks, as the background does bit by bit: blocks that are mostly dead are emptied, the graph
+    /// is led around what is gone. Ends when nothing is left to do, or `goes_on` says no.
+    pub fn reclaim(&self, goes_on: &dyn Fn() -> bool) -> Result<()> {
+        self.inner.reclaim(goes_on)
+    }
+
     /// Checks the graph's invariants: says how many chunks no search can reach (0 in good health), or which one is broken.
     pub fn check(&self) -> std::result::Result<usize, String> {
         let _alone = self.inner.linking.write();
@@ -265,7 +271,7 @@ impl Collection {
     }
 
     /// Refuses a dropped collection, and a call without the tenant it requires.
-    fn ready(&self) -> Result<()> {
+    pub(crate) fn ready(&self) -> Result<()> {
         self.inner.ensure_open()?;
         if self.inner.schema.tenant_required && self.tenant.is_none() {
             return Err(Error::invalid(format!(

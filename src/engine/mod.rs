@@ -30,6 +30,7 @@ pub use damage::diagnosis::{Diagnosis, Finding};
 pub use damage::doctor::doctor;
 pub use files::snapshot::SnapshotReport;
 pub use read::answer::{Explain, Hit, Include, Response, Source};
+pub use read::documents::{DocumentStats, PlacedChunk};
 pub use read::search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats};
 pub use store::Store;

@@ -12,7 +12,7 @@ use super::upkeep::keeper::{Bell, Keeper};
 use super::write::commit::Line;
 use super::write::draft::{Change, Event, Order};
 use super::write::upsert::Token;
-use crate::config::{Options, Schema};
+use crate::config::{Durability, Options, Schema};
 use crate::disk::{Disk, RealDisk, fault};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::limits;
@@ -171,6 +171,16 @@ impl Store {
     /// Counts, bytes and the state of the background work.
     pub fn stats(&self) -> StoreStats {
         StoreStats::of(&self.alive.shared)
+    }
+
+    /// Refuses what a write would be refused for now: the store was closed, is read-only after a failed write, or has no room.
+    pub fn check_writable(&self) -> Result<()> {
+        self.alive.shared.line.check_writable()
+    }
+
+    /// When writes are acknowledged.
+    pub fn durability(&self) -> Durability {
+        self.alive.shared.options.durability
     }
 
     /// Writes everything that a start would otherwise have to make again, and gives back the room of the log: the next

@@ -35,6 +35,8 @@ mod recall;
 #[cfg(feature = "hnsw-rs")]
 mod second_graph;
 mod selectivity;
+#[cfg(feature = "server")]
+mod server;
 mod snapshot;
 mod support;
 mod tidy;

@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod scratch;
 mod searches;
+mod serve;
 mod tally;
 mod truth;
 mod usage;
@@ -62,6 +63,11 @@ pub(super) enum Command {
     /// Of the searches: how long they took while each job was the one that went on. Of the jobs: how long each held what writes
     /// wait for. The store is made inside of --data and removed.
     Pauses(Box<jobs::PausesArgs>),
+    /// Measure what HTTP costs beside the library's own call
+    ///
+    /// One kept-alive connection, many at once, and an import by the stream, each beside the same calls of the library in this
+    /// process. The client is here, too: it takes its part of the cores.
+    Serve(Box<serve::ServeArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -76,6 +82,7 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         #[cfg(feature = "mirror")]
         Command::Mirror(args) => mirror::run(&args, global, out),
         Command::Pauses(args) => jobs::run(&args, global, out),
+        Command::Serve(args) => serve::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }
