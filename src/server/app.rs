@@ -98,7 +98,10 @@ impl Shared {
                 Code::NotFound,
                 "there is no collection yet; make one: POST /v1/collections",
             )),
-            _ => Err(Problem::invalid("there is more than one collection; name one: ?collection=")),
+            _ => {
+                let detail = "there is more than one collection; name one: ?collection=";
+                Err(Problem::new(Code::Conflict, detail))
+            }
         }
     }
 

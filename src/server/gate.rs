@@ -103,10 +103,13 @@ fn let_in(
     }
     let Some(role) = role else { return Ok(()) };
     app.options.tokens.check(headers, role).map_err(|refused| match refused.code {
-        Code::Unauthorized => match app.throttle.failed(peer) {
-            Some(wait) => Problem::too_many(wait.as_secs() as u32 + 1),
-            None => refused,
-        },
+        // Whoever sends nothing does not guess.
+        Code::Unauthorized if headers.contains_key(header::AUTHORIZATION) => {
+            match app.throttle.failed(peer) {
+                Some(wait) => Problem::too_many(wait.as_secs() as u32 + 1),
+                None => refused,
+            }
+        }
         _ => refused,
     })
 }

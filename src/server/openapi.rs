@@ -2,6 +2,8 @@
 //!
 //! Invariant: every route of the table is described, and nothing else; the tests hold both to each other.
 
+mod exact;
+
 use super::problem::ProblemBody;
 use super::router::{ROUTES, Route, Run, Verb};
 use super::wire::*;
@@ -26,6 +28,7 @@ pub(crate) fn describe() -> Value {
         let verb = route.verb.name().to_ascii_lowercase();
         paths.entry(route.path).or_default().insert(verb, told.into_json(route, &problem));
     }
+    exact::complete(&mut schemas.all);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -121,7 +124,12 @@ impl Told {
             parameters.push(json!({"name": name, "in": "path", "required": true, "schema": string}));
         }
         for (name, what, schema) in &self.query {
-            parameters.push(json!({"name": name, "in": "query", "description": what, "schema": schema}));
+            // What is JSON itself stands there as text.
+            let is_text = schema.get("$ref").is_none();
+            let kind = if is_text { "schema" } else { "content" };
+            let schema =
+                if is_text { schema.clone() } else { json!({"application/json": {"schema": schema}}) };
+            parameters.push(json!({"name": name, "in": "query", "description": what, kind: schema}));
         }
         let mut told = json!({
             "operationId": route.name,
@@ -248,7 +256,7 @@ fn collections(name: &str, s: &mut Schemas) -> Option<Told> {
 }
 
 fn chunks(name: &str, s: &mut Schemas) -> Option<Told> {
-    let filter = json!({"type": "string"});
+    let filter = s.of::<FilterSchema>();
     Some(match name {
         "upsert_chunks" => {
             let line = s.of::<LineBody>();
@@ -355,6 +363,7 @@ fn documents(name: &str, s: &mut Schemas) -> Option<Told> {
                 .query("collection", of, string())
                 .may_take(rows)
                 .gives(200, "What was sent", s.of::<SyncAnswer>())
+                .fails(&[409])
                 .gives(202, "It takes longer: a job goes on with it", s.of::<JobAnswer>())
                 .fails(&[404])
         }
@@ -363,15 +372,15 @@ fn documents(name: &str, s: &mut Schemas) -> Option<Told> {
             .query("limit", "How many documents", limit(1_000, 100))
             .query("cursor", "next_cursor of the page before", string())
             .gives(200, "A page of documents", s.of::<VectorStats>())
-            .fails(&[404]),
+            .fails(&[404, 409]),
         "vectors_document" => says("The chunks of a document")
             .query("collection", of, string())
             .gives(200, "The document", s.of::<DocumentAnswer>())
-            .fails(&[404]),
+            .fails(&[404, 409]),
         "vectors_delete" => says("Delete a document, here and in the database")
             .query("collection", of, string())
             .gives(200, "How many chunks there were", s.of::<DocumentDeleted>())
-            .fails(&[404]),
+            .fails(&[404, 409]),
         _ => return None,
     })
 }

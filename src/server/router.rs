@@ -165,8 +165,7 @@ impl Place {
 
     /// The methods that it takes, as a header lists them.
     pub(super) fn allowed(&self) -> String {
-        let routes = self.routes.iter().chain(&self.namesakes);
-        let mut names: Vec<&str> = routes.map(|route| route.verb.name()).collect();
+        let mut names: Vec<&str> = self.routes.iter().map(|route| route.verb.name()).collect();
         if names.contains(&"GET") {
             names.push("HEAD");
         }

@@ -1,7 +1,7 @@
 //! Chunks, in and out.
 
 use super::super::request_id::uuid_v7;
-use super::Object;
+use super::{FilterSchema, Object, whole};
 use crate::{Chunk, Filter, RowResult};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -23,6 +23,7 @@ pub(crate) struct NewChunk {
     pub(crate) text: Option<String>,
     pub(crate) document_id: Option<String>,
     /// Its place in the document.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(maximum = 4294967295u64)]
     pub(crate) chunk_index: Option<u32>,
     /// What filters look at.
@@ -228,7 +229,7 @@ pub(crate) struct DeleteBody {
     #[schema(max_items = 1000)]
     pub(crate) ids: Option<Vec<String>>,
     pub(crate) document_id: Option<String>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<FilterSchema>)]
     pub(crate) filter: Option<Filter>,
     /// Only this tenant's.
     pub(crate) tenant: Option<String>,
@@ -246,7 +247,7 @@ pub(crate) struct DeleteAnswer {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CountBody {
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<FilterSchema>)]
     pub(crate) filter: Option<Filter>,
     pub(crate) tenant: Option<String>,
 }

@@ -1,9 +1,10 @@
 //! Collections.
 
-use super::Object;
+use super::{Object, whole};
 use crate::{Bytes, Collection, GraphKind, Metric, Stats};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{self, ObjectBuilder, Type};
 
 /// How vectors are compared.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -31,6 +32,7 @@ pub(crate) struct NewCollection {
     #[schema(pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")]
     pub(crate) name: String,
     /// Dimensions of every vector.
+    #[serde(deserialize_with = "whole::given")]
     #[schema(minimum = 1, maximum = 16000)]
     pub(crate) dim: usize,
     /// `l1` is served by the graph `hnsw_rs` alone.
@@ -38,7 +40,7 @@ pub(crate) struct NewCollection {
     /// A call without a tenant is refused.
     pub(crate) tenant_required: Option<bool>,
     /// Who makes vectors of texts. This build has nobody.
-    #[schema(value_type = Option<Embedding>)]
+    #[schema(schema_with = nothing)]
     pub(crate) embedding: Option<Object<Embedding>>,
     /// The graph and its knobs.
     #[schema(value_type = Option<NewIndex>)]
@@ -46,7 +48,7 @@ pub(crate) struct NewCollection {
 }
 
 /// Who makes vectors of texts.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "refused as a whole until there are providers")]
 pub(crate) struct Embedding {
@@ -60,9 +62,11 @@ pub(crate) struct Embedding {
 pub(crate) struct NewIndex {
     pub(crate) graph: Option<GraphName>,
     /// Links of a node on the upper levels.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(minimum = 2, maximum = 32)]
     pub(crate) m: Option<usize>,
     /// Width of the beam of an insert; at least `m`.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(minimum = 2, maximum = 4096)]
     pub(crate) ef_construction: Option<usize>,
 }
@@ -122,6 +126,11 @@ pub(crate) struct BytesBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CollectionList {
     pub(crate) collections: Vec<CollectionBody>,
+}
+
+/// Of what this build has not: null, or absent.
+pub(super) fn nothing() -> schema::Object {
+    ObjectBuilder::new().schema_type(Type::Null).build()
 }
 
 impl From<MetricName> for Metric {

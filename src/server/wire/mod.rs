@@ -8,6 +8,7 @@ mod collections;
 mod object;
 mod search;
 mod vectors;
+mod whole;
 
 pub(crate) use admin::*;
 pub(crate) use chunks::*;

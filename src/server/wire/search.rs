@@ -1,13 +1,37 @@
 //! Searches and what they find.
 
-use super::Object;
+use super::collections::nothing;
+use super::{Object, whole};
 use crate::{Explain, Filter, Plan, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+/// What a filter is stands in the description alone: the library reads it.
+#[derive(ToSchema)]
+#[schema(as = Filter)]
+pub(crate) struct FilterSchema {}
+
+/// What is compared, in this build.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(as = Mode, rename_all = "snake_case")]
+#[expect(dead_code, reason = "a name in the description")]
+pub(crate) enum ModeHere {
+    Vector,
+}
+
+/// What hits carry beside id, distance and score, in this build.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(as = Part, rename_all = "snake_case")]
+#[expect(dead_code, reason = "a name in the description")]
+pub(crate) enum PartHere {
+    Text,
+    Metadata,
+    Vector,
+}
+
 /// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     Vector,
@@ -26,7 +50,7 @@ pub(crate) enum Fusion {
 }
 
 /// What hits carry beside id, distance and score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Part {
     Text,
@@ -61,15 +85,19 @@ pub(crate) struct SearchBody {
     /// The same as base64 of little-endian 32-bit floats.
     pub(crate) vector_b64: Option<String>,
     /// Not in this build.
+    #[schema(schema_with = nothing)]
     pub(crate) text: Option<String>,
+    #[schema(value_type = Option<ModeHere>)]
     pub(crate) mode: Option<Mode>,
     /// How many hits; 10 if not given.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(minimum = 1, maximum = 1000)]
     pub(crate) k: Option<usize>,
     /// Width of the beam: more finds more and takes longer. 64, or `k` if that is more.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(minimum = 1, maximum = 4096)]
     pub(crate) ef: Option<usize>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<FilterSchema>)]
     pub(crate) filter: Option<Filter>,
     /// Only this tenant's chunks.
     pub(crate) tenant: Option<String>,
@@ -77,6 +105,7 @@ pub(crate) struct SearchBody {
     pub(crate) max_distance: Option<f32>,
     /// Only hits with at least this score.
     pub(crate) min_score: Option<f32>,
+    #[schema(value_type = Option<Vec<PartHere>>)]
     pub(crate) include: Option<Vec<Part>>,
     /// For the mode `hybrid`.
     #[schema(minimum = 0, maximum = 1)]
@@ -90,8 +119,10 @@ pub(crate) struct SearchBody {
     /// Compare every candidate at full precision.
     pub(crate) exact: Option<bool>,
     /// A token: answer from this state, or a later one.
+    #[schema(pattern = "^[0-9]{1,19}-[0-9]{1,19}$")]
     pub(crate) at_least: Option<String>,
     /// Shorter than the server's own limit.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(minimum = 1, maximum = 10000)]
     pub(crate) timeout_ms: Option<u64>,
     /// Say what was done.
@@ -106,11 +137,13 @@ pub(crate) struct RangeBody {
     pub(crate) vector_b64: Option<String>,
     pub(crate) max_distance: f32,
     /// The nearest so many; all up to 10,000 if not given.
+    #[serde(default, deserialize_with = "whole::maybe")]
     #[schema(minimum = 1, maximum = 10000)]
     pub(crate) limit: Option<usize>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<FilterSchema>)]
     pub(crate) filter: Option<Filter>,
     pub(crate) tenant: Option<String>,
+    #[schema(value_type = Option<Vec<PartHere>>)]
     pub(crate) include: Option<Vec<Part>>,
     pub(crate) explain: Option<bool>,
 }

@@ -1,11 +1,13 @@
 //! Documents, as the hybrid-storage document names them.
 
-use serde::{Deserialize, Serialize};
+use super::whole;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 /// A document's id: numbers are taken as their digits.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum DocumentId {
     Number(i64),
@@ -21,15 +23,27 @@ impl DocumentId {
     }
 }
 
+impl<'de> Deserialize<'de> for DocumentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match value {
+            Value::String(text) => Ok(Self::Text(text)),
+            other => whole::given(other).map(Self::Number).map_err(D::Error::custom),
+        }
+    }
+}
+
 /// A chunk of a document. One of the same document and index is replaced.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SyncRow {
     pub(crate) document_id: DocumentId,
+    #[serde(deserialize_with = "whole::given")]
     #[schema(maximum = 4294967295u64)]
     pub(crate) chunk_index: u32,
     pub(crate) text: String,
     /// Kept in the metadata.
+    #[serde(default, deserialize_with = "whole::maybe")]
     pub(crate) faiss_index: Option<i64>,
     pub(crate) embedding_model: Option<String>,
     /// Without one the chunk waits for it, unless the stored chunk has one for the same text.

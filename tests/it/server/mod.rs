@@ -4,6 +4,8 @@
 mod abuse;
 mod client;
 mod collections;
+#[cfg(unix)]
+mod command;
 mod jobs;
 mod lines;
 #[cfg(feature = "mirror")]

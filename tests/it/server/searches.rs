@@ -81,7 +81,7 @@ fn what_is_wrong_with_a_search_is_named() {
         (with("k", json!(1_001)), "invalid", "1 to 1000"),
         (with("k", json!(-1)), "invalid", "invalid value"),
         (with("k", json!(9_223_372_036_854_775_808_u64)), "invalid", "k is 9223372036854775808"),
-        (with("k", json!(1.5)), "invalid", "invalid type"),
+        (with("k", json!(1.5)), "invalid", "a whole number"),
         (with("ef", json!(0)), "invalid", "ef is 0"),
         (with("ef", json!(4_097)), "invalid", "1 to 4096"),
         (with("timeout_ms", json!(10_001)), "invalid", "1 to 10000"),

@@ -79,7 +79,7 @@ fn the_collection_that_is_meant_is_the_only_one_or_the_default() {
     make("one");
     assert_eq!(bed.get("/vectors/stats").0, 200);
     make("two");
-    assert_problem(bed.get("/vectors/stats"), 400, "invalid", "?collection=");
+    assert_problem(bed.get("/vectors/stats"), 409, "conflict", "?collection=");
     assert_eq!(bed.get("/vectors/stats?collection=two").0, 200);
     assert_problem(bed.get("/vectors/stats?collection=three"), 404, "not_found", "three");
     make("default");

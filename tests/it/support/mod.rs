@@ -8,7 +8,7 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 #[cfg(all(feature = "mirror", feature = "server"))]
 pub(crate) mod sql;
-#[cfg(all(feature = "mirror", feature = "server"))]
+#[cfg(feature = "server")]
 pub(crate) mod wait;
 
 /// A number that whoever runs the tests has set.
