@@ -66,7 +66,11 @@ pub(crate) async fn answer(app: App, place: Option<Arc<Place>>, names: Names, re
         Ok(response) => response,
         Err(problem) => {
             log(&id, path, &problem);
-            problem.response(&id)
+            match route {
+                // Who needs no token learns one word, also of a server that is too busy to say another.
+                Some(Route { role: None, .. }) if problem.status.is_server_error() => problem.word(),
+                _ => problem.response(&id),
+            }
         }
     };
     let status = response.status().as_u16();

@@ -3,7 +3,7 @@
 //! Invariants: a lane takes `threads + queue` calls at a time and refuses any more at once; a call that nobody waits for any
 //! more is not begun; a call that panics is an answer, and its thread goes on.
 //!
-//! Measured beside tokio's `spawn_blocking`, see `ARCHITECTURE.md`.
+//! Not tokio's `spawn_blocking`: its line has no end, and what searches and what waits for a disk would stand in the same one.
 
 use super::problem::{Code, Problem};
 use crate::{Error, ErrorKind, Result};

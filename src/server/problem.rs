@@ -198,6 +198,14 @@ impl Problem {
         }
     }
 
+    /// The code alone.
+    pub(crate) fn word(self) -> Response {
+        let mut response = Response::new(Body::from(format!("{{\"status\":\"{}\"}}", self.code.name())));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
     pub(crate) fn response(self, id: &RequestId) -> Response {
         // Strings and a number: it cannot fail.
         let body = serde_json::to_vec(&self.body(id)).unwrap_or_default();

@@ -86,7 +86,7 @@ const TABLE: &[Line] = &[
     (Post,   "/v1/collections/{collection}/search/batch", READ,  Search(search::batch),            "search_batch"),
     (Post,   "/v1/collections/{collection}/range",        READ,  Search(search::range),            "range"),
     (Get,    "/v1/admin/status",                          ADMIN, Search(admin::status),            "status"),
-    (Post,   "/v1/admin/sync",                            ADMIN, Here(admin::sync),                "sync"),
+    (Post,   "/v1/admin/sync",                            ADMIN, Search(admin::sync),              "sync"),
     (Get,    "/v1/admin/jobs",                            ADMIN, Here(admin::jobs),                "list_jobs"),
     (Get,    "/v1/admin/jobs/{id}",                       ADMIN, Here(admin::job),                 "get_job"),
     (Delete, "/v1/admin/jobs/{id}",                       ADMIN, Here(admin::cancel),              "cancel_job"),

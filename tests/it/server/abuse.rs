@@ -183,6 +183,13 @@ fn s11_more_calls_than_the_server_takes_are_told_to_come_back() {
             (answer.status, answer.header("retry-after").to_owned())
         };
         let callers: Vec<_> = (0..12).map(|_| scope.spawn(call)).collect();
+        // Whether it is well is told in one word at all times.
+        while !callers.iter().all(|caller| caller.is_finished()) {
+            let answer = bed.client().get("/readyz");
+            let expected =
+                if answer.status == 200 { r#"{"status":"ok"}"# } else { r#"{"status":"unavailable"}"# };
+            assert_eq!(answer.text(), expected);
+        }
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
     assert!(statuses.iter().any(|(status, _)| *status == 200), "{statuses:?}");
