@@ -1,6 +1,7 @@
 //! What no good client sends: the server refuses, or leaves, and answers the next one as ever. S11 of the list of threats.
 
 use super::{Bed, assert_problem, near};
+use crate::support::wait::until;
 use nearfield::server::{Limits, Options};
 use serde_json::json;
 use std::io::Write;
@@ -232,17 +233,10 @@ fn s11_bodies_of_all_requests_share_a_budget() {
     first.head("POST", SEARCH, &JSON, Some(60_000));
     first.raw(&[b' '; 59_000]);
     // It holds its part once a second one finds too little left.
-    let refused = loop {
-        let answer = bed.client().send("POST", SEARCH, &JSON, &[b' '; 50_000]);
-        if answer.status == 503 {
-            break answer;
-        }
-        assert_eq!(answer.status, 400);
-    };
-    assert_problem(refused.json(), 503, "unavailable", "memory");
+    let send = || bed.client().send("POST", SEARCH, &JSON, &[b' '; 50_000]);
+    until("the budget is taken", || send().status == 503);
+    assert_problem(send().json(), 503, "unavailable", "memory");
     drop(first);
-    while bed.client().send("POST", SEARCH, &JSON, &[b' '; 50_000]).status == 503 {
-        std::thread::yield_now();
-    }
+    until("the budget is free", || send().status == 400);
     is_well(&bed);
 }

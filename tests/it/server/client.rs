@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -165,13 +165,19 @@ impl Client {
 
     /// Whether the connection is at its end.
     pub(crate) fn is_closed(&mut self) -> bool {
-        // A reset is an end, too.
-        self.reader.fill_buf().map_or(true, <[u8]>::is_empty)
+        // A reset is an end, too; silence is none.
+        self.reader.fill_buf().map_or_else(|e| ended(&e), <[u8]>::is_empty)
     }
 
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        self.reader.read_line(&mut line).ok()?;
+        self.reader.read_line(&mut line).map_err(|e| ended(&e)).ok()?;
         (!line.is_empty()).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
     }
+}
+
+/// True, for the connection is at its end: a failure if it is not, and nobody says anything.
+fn ended(error: &std::io::Error) -> bool {
+    assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "the server is silent");
+    true
 }
