@@ -11,6 +11,8 @@ mod error;
 mod filter;
 mod graph;
 mod ids;
+#[cfg(feature = "server")]
+mod import;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;

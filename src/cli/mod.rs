@@ -5,6 +5,8 @@
 
 mod bench;
 mod doctor;
+mod export;
+mod import;
 mod postgres;
 mod progress;
 mod snapshot;
@@ -63,6 +65,19 @@ enum Command {
     /// Copy a store while it is whole, and make stores from copies
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    /// Take over a file of another store, wholly or not at all
+    ///
+    /// The file is read row by row into a collection that nobody sees, compared with what was stored, and only then gets the
+    /// name, in one commit. Killed anywhere, it has changed nothing, and the same command goes on from where it was. Nobody
+    /// else may have the store open.
+    ///
+    /// Formats: jsonl (also .zst), npy, vecs (.fvecs, .bvecs), csv, hnsw-rs (a dump's two files), faiss (Flat, IDMap,
+    /// HNSW,Flat), hnswlib, pickle (vectors.pkl with metadata.json; never run, only read).
+    #[command(after_help = import::EXIT_CODES)]
+    Import(Box<import::Args>),
+    /// Write a collection into a file that import reads back, bit for bit
+    #[command(after_help = export::EXIT_CODES)]
+    Export(Box<export::Args>),
     /// Look at a store's files without opening it, and say what is wrong
     Doctor,
     /// Open a store and check every byte of it
@@ -106,6 +121,8 @@ where
     let done = match cli.command {
         Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
+        Command::Import(args) => import::run(&args, &cli.global, out).map(|()| true),
+        Command::Export(args) => export::run(&args, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),
         #[cfg(feature = "mirror")]

@@ -52,6 +52,11 @@ impl Bar {
         }
     }
 
+    /// What it is at.
+    pub(in crate::cli) fn says(&self, what: &'static str) {
+        self.0.set_message(what);
+    }
+
     /// `done` of `all` steps.
     pub(in crate::cli) fn at(&self, done: u64, all: u64) {
         self.0.set_length(all);

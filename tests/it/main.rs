@@ -22,6 +22,8 @@ mod doctor;
 mod durable;
 mod features;
 mod heal;
+#[cfg(feature = "server")]
+mod import;
 mod kill;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod mirror;
