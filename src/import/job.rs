@@ -6,7 +6,7 @@ use super::plan::{Plan, There, plan};
 use super::rejects::{Reject, Rejects};
 use super::source::{self, Rows, Shape, Spec};
 use super::stage::{Stage, Taken};
-use super::switch::{finish, give_up, switch};
+use super::switch::{finish_begun, give_up, switch};
 use super::verify::{Verified, verify};
 use crate::config::Metric;
 use crate::engine::{Collection, Store};
@@ -113,11 +113,8 @@ pub(crate) fn run(store: Option<&Store>, request: &Request, tell: Tell<'_>) -> R
     let fingerprint = fingerprint(request)?;
     let is_this = |now: &Entry| now.fingerprint == fingerprint;
     // What an earlier run had verified is finished first: it may be what this one was to bring.
-    if let Some(now) = journal.now()?.filter(|now| now.state == State::Switching) {
-        let done = finish(store, &journal, now)?;
-        if is_this(&done) {
-            return resumed(request, store, &done, rows.shape());
-        }
+    if let Some(done) = finish_begun(store, &journal)?.filter(is_this) {
+        return resumed(request, store, &done, rows.shape());
     }
     let plan = plan(request, rows.shape(), there(store, request).as_ref())?;
     let fits = store.hidden(STAGED).is_none_or(|staged| *staged.schema() == plan.schema);
@@ -138,11 +135,8 @@ pub(crate) fn run(store: Option<&Store>, request: &Request, tell: Tell<'_>) -> R
     journal.set_now(&entry)?;
     let done = Import { request, plan: &plan, tell }.real(store, &journal, entry, rows.as_mut());
     done.inspect_err(|_| {
-        // The first error is the one to tell; what is left after this, the next import finds.
-        let is_switching = |now: Option<Entry>| now.is_some_and(|now| now.state == State::Switching);
-        if journal.now().is_ok_and(|now| !is_switching(now)) {
-            let _ = give_up(store, &journal);
-        }
+        // The first error is the one to tell; what this cannot remove, the next import finds.
+        let _ = give_up(store, &journal);
     })
 }
 
@@ -200,10 +194,11 @@ impl Import<'_, '_> {
         let verified_at = Instant::now();
         (self.tell)(Step::Switch, 0, Some(1));
         entry.staged = taken.digest;
-        let done = switch(store, journal, entry)?;
+        let (done, note) = switch(store, journal, entry)?;
         let switched_at = Instant::now();
         let mut report = self.report(&taken, rejects, verified);
-        report.rows_after = done.after.map_or(0, |after| after.rows);
+        report.rows_after = store.open_collection(&done.into)?.stats().rows as u64;
+        report.notes.extend(note);
         report.stage_seconds = (staged_at - start).as_secs_f64();
         report.verify_seconds = (verified_at - staged_at).as_secs_f64();
         report.switch_seconds = (switched_at - verified_at).as_secs_f64();

@@ -21,6 +21,8 @@ pub(super) const STAGED: &str = ".import-staged";
 pub(super) const KEEPING: &str = ".import-keeping";
 /// What the last import replaced: the whole collection, or the rows of it.
 pub(super) const PREVIOUS: &str = ".import-previous";
+/// What the import before replaced, from when it is not wanted any more until it is dropped.
+pub(super) const DISCARDED: &str = ".import-discarded";
 /// What the last import brought, where the collection that it went into was there before.
 pub(super) const BROUGHT: &str = ".import-brought";
 

@@ -4,7 +4,7 @@
 
 use super::digest::Digest;
 use super::job::Mode;
-use super::journal::{BROUGHT, Entry, Journal, PREVIOUS, STAGED, State, Way};
+use super::journal::{BROUGHT, DISCARDED, Entry, Journal, PREVIOUS, STAGED, State, Way};
 use super::switch::{drop_if_there, ids_of, rows_of, settle};
 use crate::engine::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,7 +42,7 @@ pub(crate) fn rollback(store: &Store, yes: bool) -> Result<RollbackReport> {
         undo(store, &last, &mut notes)?;
     }
     journal.set_last(&Entry { state: State::RolledBack, ..last.clone() })?;
-    for name in [STAGED, PREVIOUS, BROUGHT] {
+    for name in [STAGED, PREVIOUS, BROUGHT, DISCARDED] {
         drop_if_there(store, name)?;
     }
     let there = store.open_collection(&last.into).ok();

@@ -5,7 +5,7 @@
 
 use super::digest::Digest;
 use super::job::Mode;
-use super::journal::{BROUGHT, Entry, Journal, KEEPING, PREVIOUS, STAGED, State, Way};
+use super::journal::{BROUGHT, DISCARDED, Entry, Journal, KEEPING, PREVIOUS, STAGED, State, Way};
 use crate::engine::{Collection, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ChunkId;
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 const COPY_ROWS: usize = 4_096;
 
 /// Makes what is staged the collection of the name.
-pub(super) fn switch(store: &Store, journal: &Journal, mut entry: Entry) -> Result<Entry> {
+pub(super) fn switch(store: &Store, journal: &Journal, mut entry: Entry) -> Result<(Entry, Option<String>)> {
     let there = store.open_collection(&entry.into).ok();
     entry.before = there.as_ref().map(Digest::of).transpose()?;
     drop_if_there(store, KEEPING)?;
@@ -28,40 +28,77 @@ pub(super) fn switch(store: &Store, journal: &Journal, mut entry: Entry) -> Resu
     finish(store, journal, entry)
 }
 
-/// The same from where everything is there.
-pub(super) fn finish(store: &Store, journal: &Journal, mut entry: Entry) -> Result<Entry> {
-    if let Some(staged) = store.hidden(STAGED) {
-        // The way back before this import ends where there is none but forward.
-        drop_if_there(store, PREVIOUS)?;
-        drop_if_there(store, BROUGHT)?;
-        match entry.way {
-            Way::Rename => {
-                let changes = [(entry.into.as_str(), PREVIOUS), (STAGED, entry.into.as_str())];
-                let is_there = store.open_collection(&entry.into).is_ok();
-                store.rename(if is_there { &changes } else { &changes[1..] })?;
-            }
-            Way::Exchange => {
-                let into = store.open_collection(&entry.into)?;
-                let rows = rows_of(&staged)?;
-                let gone = if entry.mode == Mode::Replace { others(&into, &rows)? } else { Vec::new() };
-                into.exchange(rows, gone)?;
-                store.rename(&[(STAGED, BROUGHT), (KEEPING, PREVIOUS)])?;
-            }
+/// The same from where everything is there. An error has changed nothing. What fails after the commit is no failure of the import: the
+/// journal still says that it is under way, so whoever comes next writes down that it is done; a note tells of it.
+pub(super) fn finish(store: &Store, journal: &Journal, mut entry: Entry) -> Result<(Entry, Option<String>)> {
+    let staged = store.hidden(STAGED);
+    if let Some(staged) = &staged {
+        commit(store, staged, &entry)?;
+    }
+    let written = write_down(store, journal, &mut entry, staged.is_some());
+    let note = written.err().map(|e| {
+        format!(
+            "it is switched in, but that could not be written down ({e}); the next import or --rollback does"
+        )
+    });
+    Ok((entry, note))
+}
+
+/// The one commit that makes the collection what it is to be.
+fn commit(store: &Store, staged: &Collection, entry: &Entry) -> Result<()> {
+    let into = store.open_collection(&entry.into).ok();
+    match (entry.way, into) {
+        (Way::Rename, into) => {
+            drop_if_there(store, DISCARDED)?;
+            // The import before can be undone until this very commit.
+            let changes =
+                [(PREVIOUS, DISCARDED), (entry.into.as_str(), PREVIOUS), (STAGED, entry.into.as_str())];
+            let is_there = [store.hidden(PREVIOUS).is_some(), into.is_some(), true];
+            let changes: Vec<_> =
+                changes.into_iter().zip(is_there).filter(|(_, is)| *is).map(|(c, _)| c).collect();
+            store.rename(&changes)
+        }
+        (Way::Exchange, None) => {
+            let gone = format!("collection {:?} is not there any more; import into a new one", entry.into);
+            Err(Error::new(ErrorKind::NotFound, gone))
+        }
+        (Way::Exchange, Some(into)) => {
+            let rows = rows_of(staged)?;
+            let gone = if entry.mode == Mode::Replace { others(&into, &rows)? } else { Vec::new() };
+            into.exchange(rows, gone).map(drop)
         }
     }
-    entry.state = State::Done;
+}
+
+fn write_down(store: &Store, journal: &Journal, entry: &mut Entry, has_staged: bool) -> Result<()> {
+    drop_if_there(store, DISCARDED)?;
+    if entry.way == Way::Rename || has_staged {
+        drop_if_there(store, BROUGHT)?;
+    }
+    if entry.way == Way::Exchange && has_staged {
+        drop_if_there(store, PREVIOUS)?;
+        store.rename(&[(STAGED, BROUGHT), (KEEPING, PREVIOUS)])?;
+    }
     entry.after = Some(Digest::of(&store.open_collection(&entry.into)?)?);
-    journal.set_last(&entry)?;
-    Ok(entry)
+    entry.state = State::Done;
+    journal.set_last(entry)
+}
+
+/// Finishes an import that an earlier process had begun to switch in. Where the collection went meanwhile, there is nothing to switch.
+pub(super) fn finish_begun(store: &Store, journal: &Journal) -> Result<Option<Entry>> {
+    let Some(entry) = journal.now()?.filter(|entry| entry.state == State::Switching) else { return Ok(None) };
+    match finish(store, journal, entry) {
+        Err(e) if e.kind() == ErrorKind::NotFound => give_up(store, journal).map(|()| None),
+        done => done.map(|(entry, _)| Some(entry)),
+    }
 }
 
 /// Settles what an earlier process left: an import that had begun to switch is finished, one that had not is removed.
 pub(super) fn settle(store: &Store, journal: &Journal) -> Result<Option<Entry>> {
-    let now = journal.now()?;
-    if let Some(entry) = now.filter(|entry| entry.state == State::Switching) {
-        return finish(store, journal, entry).map(Some);
+    match finish_begun(store, journal)? {
+        Some(entry) => Ok(Some(entry)),
+        None => give_up(store, journal).map(|()| None),
     }
-    give_up(store, journal).map(|()| None)
 }
 
 /// Removes what was staged.

@@ -4,6 +4,8 @@
 mod damage;
 mod formats;
 mod killed;
+#[cfg(feature = "mirror")]
+mod mirrored;
 mod modes;
 mod round_trip;
 
