@@ -162,7 +162,8 @@ fn bench_mirror_reports_what_it_measured() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let small = ["--rows", "600", "--dim", "8", "--seconds", "1", "--database-url", &database.url];
+    let small =
+        ["--rows", "600", "--dim", "8", "--seconds", "1", "--rounds", "1", "--database-url", &database.url];
     let front = ["nearfield", "--quiet", "--json", "--data", data, "bench", "mirror"];
     let code = cli::run(front.iter().chain(&small), &mut out, &mut err);
     assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&err));
@@ -175,8 +176,10 @@ fn bench_mirror_reports_what_it_measured() {
         "/rebuilt/copy_out_rows_per_s",
         "/audited/seconds",
         "/audited/wire_bytes",
-        "/states/4/write/p99_us",
-        "/states/4/search/p99_us",
+        "/rebuilt/per_both",
+        "/states/5/write/p99_us",
+        "/states/5/search/p99_us",
+        "/states/5/ratios/write_p99",
     ] {
         assert!(
             report.pointer(pointer).and_then(Value::as_f64).is_some_and(|n| n > 0.0),
@@ -185,5 +188,5 @@ fn bench_mirror_reports_what_it_measured() {
     }
     let states: Vec<&str> =
         report["states"].as_array().unwrap().iter().map(|s| s["mirror"].as_str().unwrap()).collect();
-    assert_eq!(states, ["off", "healthy", "hung", "refused", "catching up"]);
+    assert_eq!(states, ["off", "healthy", "hung", "refused", "black-holed", "catching up"]);
 }

@@ -20,6 +20,11 @@ impl Server {
         }
     }
 
+    /// The process that keeps it, if it is this program's own.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     pub(super) fn url(&self) -> &str {
         &self.url
     }
