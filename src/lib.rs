@@ -36,9 +36,9 @@ pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
 #[cfg(feature = "mirror")]
 pub use mirror::{
-    AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, Fallback, FallbackStatus,
-    LastAudit, Migrate, Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange, RebuildPolicy,
-    RebuildProgress, Root, Trust,
+    AuditProgress, AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, Fallback,
+    FallbackStatus, LastAudit, Migrate, Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange,
+    OnRebuild, RebuildPolicy, RebuildProgress, Root, Trust,
 };
 pub use record::Chunk;
 

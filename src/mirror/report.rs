@@ -49,6 +49,8 @@ pub struct AuditReport {
     pub decayed: Vec<ChunkId>,
     /// Ranges whose fingerprints were asked for.
     pub ranges: usize,
+    /// There are more differences than are named: a snapshot may not be held for long. A repair looks until there are none.
+    pub is_cut: bool,
     /// What a repair has changed: rows here and rows there. Nothing in an audit, or a dry run.
     pub repaired: usize,
 }
@@ -114,6 +116,7 @@ impl Differences {
             hand_edited: ids(&self.hand_edited),
             decayed: ids(&self.decayed),
             ranges: self.ranges,
+            is_cut: self.is_cut,
             repaired: 0,
         }
     }

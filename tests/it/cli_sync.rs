@@ -87,6 +87,38 @@ fn a_store_is_pushed_pulled_and_compared() {
 }
 
 #[test]
+fn a_dropped_collection_stays_in_the_database_until_it_is_dropped_there() {
+    let home = Home::new();
+    home.done("a", &["push"]);
+    let drop_it = ["drop", "--collection", "docs", "--yes"];
+    assert!(home.sync("a", &drop_it).1.contains("is here; drop it in this store first"));
+    Store::open(home.at("a"), Options::default()).unwrap().drop_collection("docs").unwrap();
+    let count = || one(&home.database.url, "SELECT count(*)::text FROM nearfield.chunks");
+    for unsaid in [&["drop"][..], &["drop", "--yes"], &["drop", "--collection", "docs"]] {
+        let (code, said) = home.sync("a", unsaid);
+        assert!(code == ExitCode::from(2) && said.contains("--yes"), "{said}");
+    }
+    assert!(home.fails("a", &["push"]).contains("it was dropped here"));
+    assert_eq!(count(), "30");
+    assert_eq!(home.done("a", &drop_it), "docs: 30 rows deleted in the database\n");
+    assert_eq!(
+        (count(), one(&home.database.url, "SELECT count(*)::text FROM nearfield.collection")),
+        ("0".into(), "0".into())
+    );
+    assert!(home.sync("a", &drop_it).1.contains("the database has no collection"));
+}
+
+#[test]
+fn a_comparison_of_nothing_says_so() {
+    let home = Home::new();
+    drop(Store::open(home.at("empty"), Options::default()).unwrap());
+    let said = home.done("empty", &["audit"]);
+    assert!(said.contains("there is no collection to compare"), "{said}");
+    let said: Value = serde_json::from_str(&home.done("empty", &["audit", "--json"])).unwrap();
+    assert_eq!(said["collections"].as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn drift_is_code_1_and_repaired_by_the_word_of_one_side() {
     let home = Home::new();
     home.done("a", &["push"]);

@@ -28,6 +28,7 @@ pub(crate) use digests::Digests;
 pub(crate) use elsewhere::{Answer, Elsewhere, Lack, Neighbour, Pick, Question};
 pub(crate) use ledger::Ledger;
 pub(crate) use marks::{Marks, Step};
+pub(crate) use outgoing::Sheaf;
 pub(crate) use stage::Tapped;
 pub(crate) use tie::Tie;
 
@@ -216,6 +217,11 @@ impl Tap {
 impl TapCollection {
     pub(crate) fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Another one after it was dropped and made again.
+    pub(crate) fn number(&self) -> u32 {
+        self.inner.number
     }
 
     pub(crate) fn schema(&self) -> Schema {
