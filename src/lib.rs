@@ -12,6 +12,8 @@ mod error;
 mod filter;
 mod graph;
 mod ids;
+#[cfg(feature = "server")]
+mod import;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
@@ -22,14 +24,17 @@ mod mirror;
 #[cfg(feature = "mirror")]
 mod postgres;
 mod record;
+#[cfg(feature = "server")]
+pub mod server;
 mod sets;
 mod wal;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
 pub use embed::{Embedder, Hashed};
 pub use engine::{
-    Ack, Bytes, Collection, Diagnosis, Explain, Finding, Hit, Include, LogStats, Page, RangeSearch, Response,
-    RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats, Token, doctor,
+    Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Hit, Include, LogStats, Page,
+    PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats,
+    Token, doctor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};
@@ -38,9 +43,9 @@ pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
 #[cfg(feature = "mirror")]
 pub use mirror::{
-    AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, Fallback, FallbackStatus,
-    LastAudit, Migrate, Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange, RebuildPolicy,
-    RebuildProgress, Root, Trust,
+    AuditProgress, AuditReport, Breaker, DatabaseIndex, DatabaseInfo, DatabaseOptions, DeadLetter, Fallback,
+    FallbackStatus, LastAudit, Migrate, Mirror, MirrorOptions, MirrorState, MirrorStatus, OnChange,
+    OnRebuild, RebuildPolicy, RebuildProgress, Root, Trust,
 };
 pub use record::Chunk;
 

@@ -3,12 +3,16 @@
 //! Owns the words of the `nearfield` command, the exit codes, and how an error looks on a terminal. It holds no logic of
 //! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
 
+mod api;
 mod bench;
 mod config;
 mod demo;
 mod doctor;
+mod export;
+mod import;
 mod postgres;
 mod progress;
+mod serve;
 mod settings;
 mod snapshot;
 #[cfg(feature = "mirror")]
@@ -47,6 +51,13 @@ struct Global {
     /// Folder of the store [default: index_data]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Everywhere")]
     data: Option<PathBuf>,
+    /// Ask a running server instead of a store of this machine: search, get, stats, reclaim
+    #[arg(long, value_name = "URL", global = true, help_heading = "Everywhere")]
+    url: Option<String>,
+    /// File of tokens: `serve` accepts them, all others send the first [default: NEARFIELD_TOKENS, NEARFIELD_TOKEN of the
+    /// environment]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Everywhere")]
+    token_file: Option<PathBuf>,
     /// File of settings [default: nearfield.toml of this folder, if there is one]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Everywhere")]
     config: Option<PathBuf>,
@@ -91,12 +102,38 @@ enum Command {
     /// Indexes, searches, filters; with a throw-away database it mirrors, kills the database while writing, edits rows by hand,
     /// audits, repairs, and rebuilds the store from nothing. Everything stays in the folder demo inside of --data.
     Demo(demo::Args),
+    /// Search a collection
+    Search(Box<api::SearchArgs>),
+    /// Look rows up by their ids; ends with 1 if one is missing
+    Get(api::GetArgs),
+    /// Count rows and bytes
+    Stats(api::StatsArgs),
+    /// Give the space of deleted rows back now, and wait for it
+    Reclaim(api::ReclaimArgs),
     /// Measure the engine on this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Serve a store over HTTP, and mirror it to a database
+    ///
+    /// It ends on SIGTERM and SIGINT: requests that are under way finish first, the store is closed. Tokens are read from
+    /// --token-file or from NEARFIELD_TOKENS, lines of a role (read, write, admin) and a token.
+    Serve(serve::Args),
     /// Copy a store while it is whole, and make stores from copies
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    /// Take over a file of another store, wholly or not at all
+    ///
+    /// The file is read row by row into a collection that nobody sees, compared with what was stored, and only then gets the
+    /// name, in one commit. Killed anywhere, it has changed nothing, and the same command goes on from where it was. Nobody
+    /// else may have the store open.
+    ///
+    /// Formats: jsonl (also .zst), npy, vecs (.fvecs, .bvecs), csv, hnsw-rs (a dump's two files), faiss (Flat, IDMap,
+    /// HNSW,Flat), hnswlib, pickle (vectors.pkl with metadata.json; never run, only read).
+    #[command(after_help = import::EXIT_CODES)]
+    Import(Box<import::Args>),
+    /// Write a collection into a file that import reads back, bit for bit
+    #[command(after_help = export::EXIT_CODES)]
+    Export(Box<export::Args>),
     /// Look at a store's files without opening it, and say what is wrong
     Doctor,
     /// Open a store and check every byte of it
@@ -148,8 +185,15 @@ where
     let judges = matches!(cli.command, Command::Doctor | Command::Verify(_));
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args, &cli.global, out).map(|()| true),
+        Command::Search(args) => api::search(&args, &cli.global, out).map(|()| true),
+        Command::Get(args) => api::get(&args, &cli.global, out),
+        Command::Stats(args) => api::stats(&args, &cli.global, out).map(|()| true),
+        Command::Reclaim(args) => api::reclaim(&args, &cli.global, out),
         Command::Bench(command) => bench::run(command, &cli.global, out).map(|()| true),
+        Command::Serve(args) => serve::run(&args, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
+        Command::Import(args) => import::run(&args, &cli.global, out).map(|()| true),
+        Command::Export(args) => export::run(&args, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),
         #[cfg(feature = "mirror")]

@@ -46,10 +46,17 @@ impl Bar {
         if let Some(fill) = &status.rebuild {
             self.0.set_message(format!("{} MiB", fill.bytes >> 20));
             self.at(fill.rows, fill.of_rows.max(fill.rows));
+        } else if let Some(audit) = &status.audit {
+            self.at(audit.rows, audit.of_rows);
         } else {
             let left = (status.dirty_rows + status.dirty_deletes) as u64;
             self.at(status.pushed, status.pushed + left);
         }
+    }
+
+    /// What it is at.
+    pub(in crate::cli) fn says(&self, what: &'static str) {
+        self.0.set_message(what);
     }
 
     /// `done` of `all` steps.

@@ -60,6 +60,8 @@ fn help_fits_on_80_columns() {
         &["bench", "search", "--help"],
         &["bench", "write", "--help"],
         &["bench", "open", "-h"],
+        &["import", "--help"],
+        &["export", "--help"],
         &["postgres", "--help"],
         &["postgres", "run", "--help"],
         &["snapshot", "create", "--help"],
@@ -87,6 +89,17 @@ fn a_wrong_command_line_is_code_2() {
         &["bench", "search", "--filter", "{}"],
         &["bench", "search", "--filter", "no json", "--data-dir", "x"],
         &["bench", "search", "--rows", "5", "--data-dir", "x"],
+        &["import"],
+        &["import", "x.npy"],
+        &["import", "x.npy", "--into", "a", "--rollback"],
+        &["import", "--rollback", "--dry-run"],
+        &["import", "x.npy", "--into", "a", "--mode", "merge"],
+        &["import", "x.npy", "--into", "a", "--format", "parquet"],
+        &["import", "x.csv", "--into", "a", "--columns", "id"],
+        &["import", "x.npy", "--into", "a", "--batch", "0"],
+        &["export", "docs"],
+        &["export", "docs", "x.jsonl", "--filter", "no json"],
+        &["export", "docs", "x.jsonl", "--vectors", "hex"],
     ] {
         let (code, out, err) = called(args);
         assert_eq!((code, out.as_str()), (ExitCode::from(USAGE), ""), "{args:?}");

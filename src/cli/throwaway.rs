@@ -31,6 +31,11 @@ impl Server {
         self.text("url")
     }
 
+    /// The process that keeps it.
+    pub(in crate::cli) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// PostgreSQL's version.
     pub(in crate::cli) fn version(&self) -> &str {
         self.text("version")

@@ -14,7 +14,7 @@ use crate::filter::Filter;
 use crate::ids::{ChunkId, Slot};
 use crate::kernels::Kernels;
 use crate::limits;
-use crate::record::Chunk;
+use crate::record::{Chunk, Row, RowRef};
 use crate::sets::SlotBits;
 use std::sync::Arc;
 
@@ -22,10 +22,15 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Collection {
     inner: Arc<Inner>,
+    /// What it was called when it was opened.
+    name: Arc<str>,
     /// Keeps the store open.
     store: Arc<Alive>,
     tenant: Option<Arc<str>>,
 }
+
+/// Who is handed every row, and its vector where it has one.
+pub(crate) type EachRow<'a> = dyn FnMut(RowRef<'_>, Option<&[f32]>) -> Result<()> + 'a;
 
 /// A page of [`Collection::scroll`].
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +45,7 @@ pub struct Page {
 
 impl Collection {
     pub(crate) fn new(inner: Arc<Inner>, store: Arc<Alive>) -> Self {
-        Self { inner, store, tenant: None }
+        Self { name: inner.name(), inner, store, tenant: None }
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -53,7 +58,7 @@ impl Collection {
 
     /// The collection's name.
     pub fn name(&self) -> &str {
-        &self.inner.name
+        &self.name
     }
 
     /// What the collection is.
@@ -64,13 +69,20 @@ impl Collection {
     /// The same collection, seen by one tenant: it finds, counts, writes and deletes that tenant's chunks alone.
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> Self {
-        Self { inner: self.inner.clone(), store: self.store.clone(), tenant: Some(tenant.into()) }
+        let Self { inner, name, store, .. } = self.clone();
+        Self { inner, name, store, tenant: Some(tenant.into()) }
     }
 
     /// Stores chunks, replacing those of the same ids. A chunk that cannot be stored is refused alone, with the reason; the
     /// others become visible together.
     pub fn upsert(&self, chunks: impl IntoIterator<Item = Chunk>) -> Result<Ack> {
         self.inner.upsert(chunks.into_iter(), self.tenant.as_deref())
+    }
+
+    /// Stores rows that were admitted and deletes those of the ids `gone`, in one commit.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "imports are its user"))]
+    pub(crate) fn exchange(&self, rows: Vec<Row>, gone: Vec<ChunkId>) -> Result<Ack> {
+        self.inner.exchange(rows, gone)
     }
 
     /// A search for the chunks nearest to `query`.
@@ -176,6 +188,37 @@ impl Collection {
         self.inner.is_degraded()
     }
 
+    /// Calls `each` for every row that matches, all of one state of the collection, oldest write first; says how many there were. A
+    /// damaged row is an error: whoever copies all rows must not miss one.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "imports and exports are its users"))]
+    pub(crate) fn for_each(&self, filter: Option<&Filter>, each: &mut EachRow<'_>) -> Result<usize> {
+        self.inner.ensure_open()?;
+        let view = self.inner.view.load_full();
+        if self.is_degraded() {
+            let lacks = format!(
+                "collection {:?} lacks rows that were damaged; run `nearfield doctor`, then repair or give them up",
+                self.name()
+            );
+            return Err(Error::new(ErrorKind::Corrupt, lacks));
+        }
+        let slots = self.live(&view, filter)?;
+        for slot in slots.iter() {
+            let row = view.tables.rows.get(slot).filter(|_| is_whole(&view, slot));
+            let row = row.ok_or_else(|| {
+                self.inner.damage.suspect(slot);
+                self.inner.unreadable("", slot, "its row is damaged")
+            })?;
+            each(row, view.tables.vectors.get(slot).filter(|_| view.ready.contains(slot)))?;
+        }
+        Ok(slots.len())
+    }
+
+    /// The store has a mirror, or had one.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "imports are its user"))]
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.inner.tie().is_attached()
+    }
+
     /// How many chunks match, exactly. Damaged ones do not count: see [`Stats::missing`].
     pub fn count(&self, filter: Option<&Filter>) -> Result<usize> {
         self.ready()?;
@@ -205,6 +248,12 @@ impl Collection {
     /// Leads the graph around deleted chunks, all at once. Writes do the same bit by bit; call it when there is time.
     pub fn heal(&self) -> Result<()> {
         self.inner.heal_all()
+    }
+
+    /// Gives back the room of deleted chunks, as the background does bit by bit: blocks that are mostly dead are emptied, the graph
+    /// is led around what is gone. Ends when nothing is left to do, or `goes_on` says no.
+    pub fn reclaim(&self, goes_on: &dyn Fn() -> bool) -> Result<()> {
+        self.inner.reclaim(goes_on)
     }
 
     /// Checks the graph's invariants: says how many chunks no search can reach (0 in good health), or which one is broken.
@@ -265,7 +314,7 @@ impl Collection {
     }
 
     /// Refuses a dropped collection, and a call without the tenant it requires.
-    fn ready(&self) -> Result<()> {
+    pub(crate) fn ready(&self) -> Result<()> {
         self.inner.ensure_open()?;
         if self.inner.schema.tenant_required && self.tenant.is_none() {
             return Err(Error::invalid(format!(

@@ -33,7 +33,8 @@ pub(crate) struct Inner {
     /// Names it in the log and on disk; a name may come again after a drop, a number never.
     pub(crate) number: u32,
     pub(crate) id_seed: u64,
-    pub(crate) name: Box<str>,
+    /// Of now: see [`Self::name`].
+    name: RwLock<Arc<str>>,
     pub(crate) schema: Schema,
     pub(crate) options: Options,
     /// The store's line of commits, shared by its collections.
@@ -165,7 +166,7 @@ impl Inner {
         let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
-            name,
+            name: RwLock::new(name.into()),
             graph,
             filters: FilterCache::new(options.filter_cache_bytes),
             names: Names::new(id_seed),
@@ -196,6 +197,16 @@ impl Inner {
         }
     }
 
+    /// What it is called. It may be called something else after any commit.
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.name.read().clone()
+    }
+
+    /// It is called that from now on: whoever says so has committed it.
+    pub(crate) fn set_name(&self, name: &str) {
+        *self.name.write() = name.into();
+    }
+
     /// The same with somebody who does the background work.
     pub(crate) fn with_background(mut self, bell: Option<Arc<Bell>>) -> Self {
         self.background = bell;
@@ -205,7 +216,7 @@ impl Inner {
     /// What the log says of it when it comes or goes.
     pub(crate) fn describe(&self) -> String {
         let described =
-            Described { number: self.number, name: self.name.to_string(), schema: self.schema.clone() };
+            Described { number: self.number, name: self.name().to_string(), schema: self.schema.clone() };
         serde_json::to_string(&described).unwrap_or_default()
     }
 
@@ -239,7 +250,7 @@ impl Inner {
 
     pub(crate) fn ensure_open(&self) -> Result<()> {
         if self.dropped.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::NotFound, format!("collection {:?} was dropped", self.name)));
+            return Err(Error::new(ErrorKind::NotFound, format!("collection {:?} was dropped", self.name())));
         }
         Ok(())
     }

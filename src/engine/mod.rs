@@ -13,6 +13,7 @@ mod collection;
 mod damage;
 mod files;
 mod inner;
+mod names;
 mod read;
 mod stats;
 mod store;
@@ -29,7 +30,10 @@ pub use collection::{Collection, Page};
 pub use damage::diagnosis::{Diagnosis, Finding};
 pub use damage::doctor::doctor;
 pub use files::snapshot::SnapshotReport;
+#[cfg_attr(not(feature = "server"), allow(unused_imports, reason = "imports are its user"))]
+pub(crate) use names::check_name;
 pub use read::answer::{Explain, Hit, Include, Response, Source};
+pub use read::documents::{DocumentStats, PlacedChunk};
 pub use read::search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats};
 pub use store::Store;

@@ -6,16 +6,16 @@ use super::damage::repair::Refetcher;
 use super::files::home::Home;
 use super::files::open;
 use super::inner::Inner;
+use super::names::{check_name, is_hidden};
 use super::stats::StoreStats;
 use super::tap::Tie;
 use super::upkeep::keeper::{Bell, Keeper};
 use super::write::commit::Line;
 use super::write::draft::{Change, Event, Order};
 use super::write::upsert::Token;
-use crate::config::{Options, Schema};
+use crate::config::{Durability, Options, Schema};
 use crate::disk::{Disk, RealDisk, fault};
 use crate::error::{Error, ErrorKind, Result, excerpt};
-use crate::limits;
 use crate::manifest::{Ident, collection_folder};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -131,7 +131,8 @@ impl Store {
 
     /// Opens a collection. An error if there is none of that name.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
-        let inner = self.alive.shared.find(name)?;
+        // Hidden ones are none of a caller's.
+        let inner = if is_hidden(name) { Err(none(name)) } else { self.alive.shared.find(name) }?;
         Ok(Collection::new(inner, self.alive.clone()))
     }
 
@@ -143,24 +144,17 @@ impl Store {
 
     /// Drops a collection with all its chunks. Handles to it answer with an error from then on.
     pub fn drop_collection(&self, name: &str) -> Result<()> {
-        let shared = &self.alive.shared;
-        let mut collections = shared.collections.write();
-        let Some(inner) = collections.get(name).cloned() else {
-            drop(collections);
-            return self.open_collection(name).map(drop);
-        };
-        shared.announce(&inner, Event::Drop(inner.describe()))?;
-        inner.dropped.store(true, Ordering::Release);
-        collections.remove(name);
-        drop(collections);
-        shared.line.tie().notify();
-        Ok(())
+        if is_hidden(name) {
+            self.open_collection(name).map(drop)
+        } else {
+            self.alive.shared.drop_named(name)
+        }
     }
 
     /// All collections, by name.
     pub fn collections(&self) -> Vec<Collection> {
-        let collections = self.alive.shared.collections.read();
-        collections.values().map(|inner| Collection::new(inner.clone(), self.alive.clone())).collect()
+        let shown = self.alive.shared.shown_collections();
+        shown.into_iter().map(|inner| Collection::new(inner, self.alive.clone())).collect()
     }
 
     /// The last commit.
@@ -171,6 +165,16 @@ impl Store {
     /// Counts, bytes and the state of the background work.
     pub fn stats(&self) -> StoreStats {
         StoreStats::of(&self.alive.shared)
+    }
+
+    /// Refuses what a write would be refused for now: the store was closed, is read-only after a failed write, or has no room.
+    pub fn check_writable(&self) -> Result<()> {
+        self.alive.shared.line.check_writable()
+    }
+
+    /// When writes are acknowledged.
+    pub fn durability(&self) -> Durability {
+        self.alive.shared.options.durability
     }
 
     /// Writes everything that a start would otherwise have to make again, and gives back the room of the log: the next
@@ -231,8 +235,13 @@ impl Shared {
     }
 
     fn create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
-        schema.validate()?;
         check_name(name)?;
+        self.create_any(name, schema)
+    }
+
+    /// The same for names that are the library's own.
+    pub(crate) fn create_any(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
+        schema.validate()?;
         let mut collections = self.collections.write();
         if collections.contains_key(name) {
             let exists = format!("collection {name:?} exists; open it, drop it, or use another name");
@@ -245,10 +254,19 @@ impl Shared {
         Ok(inner)
     }
 
-    fn find(&self, name: &str) -> Result<Arc<Inner>> {
-        let none = || format!("there is no collection {}; create it first", excerpt(name));
-        let found = self.collections.read().get(name).cloned();
-        found.ok_or_else(|| Error::new(ErrorKind::NotFound, none()))
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Inner>> {
+        self.collections.read().get(name).cloned().ok_or_else(|| none(name))
+    }
+
+    pub(crate) fn drop_named(&self, name: &str) -> Result<()> {
+        let mut collections = self.collections.write();
+        let inner = collections.get(name).cloned().ok_or_else(|| none(name))?;
+        self.announce(&inner, Event::Drop(inner.describe()))?;
+        inner.dropped.store(true, Ordering::Release);
+        collections.remove(name);
+        drop(collections);
+        self.line.tie().notify();
+        Ok(())
     }
 
     pub(crate) fn find_or_create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
@@ -277,8 +295,14 @@ impl Shared {
         self.collections.read().values().cloned().collect()
     }
 
-    /// Commits that a collection comes or goes. Its folder is there before.
-    fn announce(&self, inner: &Arc<Inner>, event: Event) -> Result<()> {
+    /// Those that are not the library's own.
+    pub(crate) fn shown_collections(&self) -> Vec<Arc<Inner>> {
+        let collections = self.collections.read();
+        collections.iter().filter(|(name, _)| !is_hidden(name)).map(|(_, inner)| inner.clone()).collect()
+    }
+
+    /// Commits that a collection comes, goes, or is called something else. Its folder is there before.
+    pub(crate) fn announce(&self, inner: &Arc<Inner>, event: Event) -> Result<()> {
         if let (Some(home), Event::Create(_)) = (&self.home, &event) {
             let folder = collection_folder(inner.number);
             let failed = |e| fault("make the folder", &folder, e);
@@ -294,19 +318,6 @@ impl Shared {
     }
 }
 
-/// Names are told in messages and typed in shells: letters, digits, `-`, `_` and `.`, not first a dot.
-pub(crate) fn check_name(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty()
-        || name.len() > limits::NAME_BYTES_MAX
-        || name.starts_with('.')
-        || !name.chars().all(allowed)
-    {
-        return Err(Error::invalid(format!(
-            "collection name {} is not 1 to {} letters, digits, '-', '_' or '.', the first not a dot",
-            excerpt(name),
-            limits::NAME_BYTES_MAX
-        )));
-    }
-    Ok(())
+fn none(name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no collection {}; create it first", excerpt(name)))
 }

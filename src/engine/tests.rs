@@ -8,6 +8,7 @@ mod full;
 mod heal;
 mod hostile;
 mod model;
+mod names;
 mod nested;
 mod reclaim;
 mod repair;

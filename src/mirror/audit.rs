@@ -15,6 +15,8 @@ use crate::record::Head;
 
 /// Rows edited by hand may come while an audit looks at others; then it looks again.
 const TRIES: usize = 3;
+/// How long one comparison looks for differences at one snapshot (M24): what is found is put right, and another finds the rest.
+const COMPARE_MS: u64 = 15_000;
 
 impl<R: Remote> Sides<R> {
     pub(super) async fn audit(&mut self, name: &str, is_deep: bool) -> Step<AuditReport> {
@@ -41,7 +43,8 @@ impl<R: Remote> Sides<R> {
         collection: &TapCollection,
         is_deep: bool,
     ) -> Step<(Differences, R::Reading)> {
-        let deep = is_deep.then(|| self.database.as_ref().map_or(0, |database| database.digest_seed));
+        // Before the snapshot, which is not to be held for so long.
+        let deep = if is_deep { Some(self.suspects(collection).await?) } else { None };
         let mut tries = TRIES;
         loop {
             let mut reading = self.remote.read().await?;
@@ -56,7 +59,9 @@ impl<R: Remote> Sides<R> {
                 reading.finish().await?;
                 continue;
             }
-            let found = compare(&mut reading, collection.name(), &ledger, deep).await?;
+            let (began_ms, clock) = (self.now_ms(), self.clock.clone());
+            let is_late = move || clock().saturating_sub(began_ms) > COMPARE_MS;
+            let found = compare(&mut reading, collection.name(), &ledger, deep.as_ref(), &is_late).await?;
             self.counts.statements += 1;
             return Ok((found, reading));
         }
@@ -65,13 +70,14 @@ impl<R: Remote> Sides<R> {
     /// Applies what an audit finds in one direction, sends what follows from it, and looks again. With `dry_run` it only looks.
     pub(super) async fn repair(&mut self, name: &str, trust: Trust, dry_run: bool) -> Step<AuditReport> {
         let collection = self.expect(name)?;
-        let mut repaired = 0;
+        let (mut repaired, mut was_whole) = (0, false);
         // Somebody looked at bytes and now wants what was found put right.
         let mut is_deep = self.audits.get(name).is_some_and(|last| last.is_deep && last.drift() > 0);
         loop {
             let (found, mut reading) = self.look_at(&collection, is_deep).await?;
             let drift = found.len();
-            if dry_run || drift == 0 || repaired > 0 && !found.is_cut {
+            // What a repair of everything has left is told.
+            if dry_run || drift == 0 || was_whole {
                 reading.finish().await?;
                 let report = AuditReport { repaired, ..found.report(name, self.now_ms(), is_deep) };
                 self.counts.drift_found += if dry_run { drift as u64 } else { 0 };
@@ -86,6 +92,7 @@ impl<R: Remote> Sides<R> {
             self.stamp().await?;
             self.push_all().await?;
             repaired += drift;
+            was_whole = !found.is_cut;
             self.counts.drift_found += drift as u64;
             self.counts.drift_fixed += drift as u64;
             is_deep = false;

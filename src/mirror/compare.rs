@@ -1,7 +1,7 @@
 //! The comparison of one collection with one snapshot: fingerprints of ever smaller ranges, then heads, then names.
 //!
 //! Invariants: ids that are dirty here count on neither side; what is reported differs, and what differs is reported (up to a
-//! number, then it says so). Changes nothing.
+//! number, and for as long as a snapshot may be held; then it says so). Changes nothing.
 //!
 //! Does not know how both sides came to be at one snapshot: [`audit`](super::audit) sees to that.
 
@@ -10,7 +10,7 @@ use super::report::Differences;
 use super::trouble::Step;
 use crate::engine::tap::Ledger;
 use crate::ids::ChunkId;
-use crate::record::{Head, digest};
+use crate::record::{Edition, Head, digest};
 use std::ops::Range;
 
 const PARTS: usize = 16;
@@ -20,7 +20,18 @@ const LIST_ROWS: usize = 64;
 const RANGES: usize = 256;
 const HEADS: usize = 5_000;
 /// Differences that are listed. One comparison after another finds the rest.
-const DIFFERENCES_MAX: usize = 1_000_000;
+pub(super) const DIFFERENCES_MAX: usize = 1_000_000;
+
+/// Rows that are fetched at once.
+const SUSPECTS: usize = 500;
+
+/// Rows whose bytes were not what their digests say, when somebody looked.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    pub(super) seed: u64,
+    pub(super) here: Vec<ChunkId>,
+    pub(super) there: Vec<ChunkId>,
+}
 
 /// A run of ids on both sides.
 #[derive(Clone, Debug)]
@@ -29,12 +40,13 @@ struct Span {
     ids: IdRange,
 }
 
-/// With a seed it is deep: digests are made anew from the bytes of both sides.
+/// With [suspects](Suspects) it is deep: their digests are made anew from the bytes of both sides. `is_late`: it must come to its end.
 pub(super) async fn compare<G: Reading>(
     reading: &mut G,
     collection: &str,
     ledger: &Ledger,
-    deep: Option<u64>,
+    deep: Option<&Suspects>,
+    is_late: &dyn Fn() -> bool,
 ) -> Step<Differences> {
     let mut found = Differences { dirty: ledger.dirty().len(), ..Differences::default() };
     let mut level = vec![Span { places: 0..ledger.len(), ids: IdRange::default() }];
@@ -52,6 +64,10 @@ pub(super) async fn compare<G: Reading>(
                 if local == remote {
                     continue;
                 }
+                if found.len() > 0 && is_late() {
+                    found.is_cut = true;
+                    break;
+                }
                 if span.places.len() <= LIST_ROWS || remote.rows == 0 {
                     list(reading, collection, ledger, span, &mut found).await?;
                 } else {
@@ -62,8 +78,8 @@ pub(super) async fn compare<G: Reading>(
         is_root = false;
         level = next;
     }
-    if let Some(seed) = deep {
-        recompute(reading, collection, ledger, seed, &mut found).await?;
+    if let Some(suspects) = deep {
+        look_again(reading, collection, ledger, suspects, &mut found).await?;
     }
     for heads in
         [&mut found.missing_locally, &mut found.missing_remotely, &mut found.hand_edited, &mut found.decayed]
@@ -168,37 +184,41 @@ pub(super) fn after(id: &str) -> String {
     format!("{id}\u{1}")
 }
 
-async fn recompute<G: Reading>(
+/// Which of those that seemed to be wrong are so at this snapshot.
+async fn look_again<G: Reading>(
     reading: &mut G,
     collection: &str,
     ledger: &Ledger,
-    seed: u64,
+    suspects: &Suspects,
     found: &mut Differences,
 ) -> Step<()> {
-    for place in 0..ledger.len() {
-        let Some(head) = ledger.head(place) else { continue };
-        if ledger.digest_again(place) != head.digest {
+    for id in &suspects.here {
+        let place = ledger.place(id);
+        if let Some(head) = ledger.head(place).filter(|head| head.id == *id)
+            && ledger.digest_again(place) != head.digest
+        {
             found.decayed.push(head);
         }
     }
     let mut edited = Vec::new();
-    reading
-        .scan(collection, &IdRange::default(), &mut |editions| {
-            for edition in editions {
-                let said = edition.row.as_ref().map(|row| digest(row, seed));
-                let is_dirty = || ledger.dirty().binary_search(&edition.id).is_ok();
-                if said.is_some_and(|said| said != edition.stamp.digest) && !is_dirty() {
-                    edited.push(edition.head());
-                }
+    for ids in suspects.there.chunks(SUSPECTS) {
+        for edition in reading.rows(collection, ids).await? {
+            let is_dirty = || ledger.dirty().binary_search(&edition.id).is_ok();
+            if says_otherwise(&edition, suspects.seed) && !is_dirty() {
+                edited.push(edition.head());
             }
-            edited.len() < DIFFERENCES_MAX
-        })
-        .await?;
+        }
+    }
     let ids: std::collections::HashSet<ChunkId> = edited.iter().map(|head| head.id.clone()).collect();
     found.stale.retain(|(ours, _)| !ids.contains(&ours.id));
     found.missing_locally.retain(|head| !ids.contains(&head.id));
     found.hand_edited.extend(edited);
     Ok(())
+}
+
+/// Whether its bytes are not what its digest says.
+pub(super) fn says_otherwise(edition: &Edition, seed: u64) -> bool {
+    edition.row.as_ref().is_some_and(|row| digest(row, seed) != edition.stamp.digest)
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ impl<R: Remote> Sides<R> {
 
     /// Each side learns of the other's collections.
     async fn agree(&mut self) -> Step<()> {
+        self.forget_dropped()?;
         let theirs = self.remote.collections().await?;
         let mut here: BTreeMap<String, Schema> =
             self.tap.collections()?.iter().map(|c| (c.name().to_owned(), c.schema())).collect();
@@ -108,7 +109,7 @@ impl<R: Remote> Sides<R> {
             };
             let rows =
                 self.tap.collections()?.iter().find(|c| c.name() == name).map_or(0, TapCollection::rows);
-            self.settle_on(name, ignored, self.may_lack(rows));
+            self.settle_on(name, ignored, self.may_lack(rows))?;
         }
         for (name, schema) in here {
             if !self.options.covers(&name) {
@@ -122,13 +123,35 @@ impl<R: Remote> Sides<R> {
                 Err(fault) => return Err(fault.into()),
             };
             // The database has no row of what it did not know.
-            self.settle_on(name, ignored, false);
+            self.settle_on(name, ignored, false)?;
         }
         self.tell_filling()?;
         Ok(())
     }
 
-    fn settle_on(&mut self, name: String, ignored: Option<Ignored>, lacks: bool) {
+    /// What is known of a collection that was dropped here is not true of another one of its name: that one has nothing yet.
+    fn forget_dropped(&mut self) -> Step<()> {
+        for collection in self.tap.collections()? {
+            let (name, number) = (collection.name(), collection.number());
+            let Some(known) = self.memory.collections.get_mut(name) else { continue };
+            if known.number.replace(number).is_some_and(|was| was != number) {
+                *known = Known { number: Some(number), lacks: true, ..Known::default() };
+                self.filled.remove(name);
+                self.letters.forget(name);
+                self.stamps.remove(name);
+                self.nameless.remove(name);
+                self.asked.retain(|(of, _)| of != name);
+            }
+        }
+        Ok(())
+    }
+
+    fn number_of(&self, name: &str) -> Step<Option<u32>> {
+        Ok(self.tap.collections()?.iter().find(|c| c.name() == name).map(TapCollection::number))
+    }
+
+    fn settle_on(&mut self, name: String, ignored: Option<Ignored>, lacks: bool) -> Step<()> {
+        let number = self.number_of(&name)?;
         let met = || Known { lacks, ..Known::default() };
         let known = self.memory.collections.entry(name).or_insert_with(met);
         if known.ignored.is_some() {
@@ -136,6 +159,8 @@ impl<R: Remote> Sides<R> {
             *known = met();
         }
         known.ignored = ignored;
+        known.number = number.or(known.number);
+        Ok(())
     }
 
     /// Without a cursor the feed begins now: what was before is compared, or filled in.

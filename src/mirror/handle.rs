@@ -152,6 +152,13 @@ impl Mirror {
         self.ask(|reply| Request::Rebuild { collection, reply })
     }
 
+    /// Deletes a collection in the database that was dropped here: dropping it here leaves it there, for others may hold it. Says how
+    /// many rows there were. Other nodes that hold it take over the deletions, or stop and ask if they are too many.
+    pub fn drop_in_database(&self, collection: &str) -> Result<u64> {
+        let collection = collection.to_owned();
+        self.ask(|reply| Request::Drop { collection, reply })
+    }
+
     /// Sends everything that waits. Says how many versions.
     pub fn push_now(&self) -> Result<usize> {
         self.ask(|reply| Request::Push { reply })

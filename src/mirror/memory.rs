@@ -4,6 +4,7 @@
 //! here already. What cannot be read is as good as nothing: everything is then compared anew.
 
 use super::cursor::Cursor;
+use super::letters::Kept;
 use super::rebuild::Fill;
 use super::remote::{Identity, NodeMark};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub(super) struct Memory {
     pub(super) sent: NodeMark,
     pub(super) cursor: Option<Cursor>,
     pub(super) collections: BTreeMap<String, Known>,
+    /// Rows that a side refuses.
+    #[serde(default)]
+    pub(super) letters: Vec<Kept>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,9 @@ pub(super) struct Known {
     /// Rows of the database may be missing here: it is not compared yet, or had nothing when filling began.
     #[serde(default)]
     pub(super) lacks: bool,
+    /// The number of the collection here that all this is about.
+    #[serde(default)]
+    pub(super) number: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Settings of a mirror as plain data.
 
 use super::database::DatabaseOptions;
+use super::rebuild::RebuildProgress;
 use crate::config::within;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,10 @@ pub struct MirrorOptions {
     /// Who is told, in one line, when the state changes. Default: nobody. It is called from the mirror's thread and must not wait.
     #[serde(skip)]
     pub on_change: Option<OnChange>,
+    /// Who is told how far filling a collection has come: after every step, and once when it is done. Default: nobody. It is called
+    /// from the mirror's thread and must not wait.
+    #[serde(skip)]
+    pub on_rebuild: Option<OnRebuild>,
 }
 
 /// Somebody who is told of changes of state.
@@ -112,6 +117,22 @@ impl fmt::Debug for OnChange {
 }
 
 impl PartialEq for OnChange {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// Somebody who is told how far filling has come.
+#[derive(Clone)]
+pub struct OnRebuild(pub(super) Arc<dyn Fn(&RebuildProgress) + Send + Sync>);
+
+impl fmt::Debug for OnRebuild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnRebuild(..)")
+    }
+}
+
+impl PartialEq for OnRebuild {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -141,6 +162,7 @@ impl Default for MirrorOptions {
             fallback_ms: 250,
             manual: false,
             on_change: None,
+            on_rebuild: None,
         }
     }
 }
@@ -190,6 +212,13 @@ impl MirrorOptions {
     #[must_use]
     pub fn on_change(mut self, told: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_change = Some(OnChange(Arc::new(told)));
+        self
+    }
+
+    /// Sets [`MirrorOptions::on_rebuild`].
+    #[must_use]
+    pub fn on_rebuild(mut self, told: impl Fn(&RebuildProgress) + Send + Sync + 'static) -> Self {
+        self.on_rebuild = Some(OnRebuild(Arc::new(told)));
         self
     }
 

@@ -1,30 +1,34 @@
-//! A row's way out: batches of dirty versions, two at a time, each acknowledged by what it was and not by its id.
+//! A row's way out: batches of dirty versions, each acknowledged by what it was and not by its id. [`flight`](super::flight) sends them,
+//! two at a time; what follows from the answers stands here.
 //!
 //! Invariants:
 //! - a version is clean only after the database answered for it, and only if it is still the one here (M2);
 //! - sending twice is sending once (M5): an answer that was lost changes nothing;
-//! - a row that spoils its batch delays the others by at most `log2 n + 1` statements (M13), and so does one that is locked.
+//! - a row that spoils its batch delays the others by at most `log2 n + 1` statements (M13); the database names those that are locked,
+//!   and a table that is locked is no row's fault.
 
 use super::backoff::UNKNOWN_MAX;
 use super::batch::Bisect;
 use super::compare::after;
-use super::join::join;
 use super::remote::{Done, Fault, FaultClass, Fingerprint, IdRange, NodeMark, Pushed, Reading, Remote};
 use super::sides::Sides;
 use super::trouble::{Step, Trouble};
 use crate::engine::tap::{Outgoing, TapCollection, Ticket};
+use crate::ids::ChunkId;
 use crate::record::{Edition, Head, Stamp};
+use std::ops::Range;
 
-/// Another transaction holds the row's lock.
+/// Another transaction holds a row's lock, or the table's.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-const DEFER_MS: u64 = 10_000;
+/// Most locks are those of another mirror, and short.
+const DEFER_MS: u64 = 2_000;
 
 /// Versions of one collection that go with one statement, sorted by id.
-struct Batch {
-    collection: TapCollection,
-    tickets: Vec<Ticket>,
-    editions: Vec<Edition>,
-    mark: NodeMark,
+pub(super) struct Batch {
+    pub(super) collection: TapCollection,
+    pub(super) tickets: Vec<Ticket>,
+    pub(super) editions: Vec<Edition>,
+    pub(super) mark: NodeMark,
 }
 
 /// What a round did.
@@ -37,35 +41,6 @@ pub(super) struct Round {
 }
 
 impl<R: Remote> Sides<R> {
-    /// Sends at most two batches.
-    pub(super) async fn push(&mut self) -> Step<Round> {
-        self.letters.expire(self.now_ms());
-        let mut batches = self.batches()?.into_iter();
-        let Some(first) = batches.next() else { return Ok(Round { rows: 0, is_idle: true }) };
-        let remote = self.remote.clone();
-        let send = |batch: &Batch| {
-            let (remote, mark) = (remote.clone(), batch.mark);
-            let (name, editions) = (batch.collection.name().to_owned(), batch.editions.clone());
-            async move { remote.push(&name, &editions, mark).await }
-        };
-        let mut rows = 0;
-        match batches.next() {
-            None => {
-                let answer = send(&first).await;
-                rows += self.conclude(first, answer).await?;
-            }
-            Some(second) => {
-                let (a, b) = join(send(&first), send(&second)).await;
-                // Both have happened: the fault of one does not undo the other.
-                let done = [self.conclude(first, a).await, self.conclude(second, b).await];
-                for done in done {
-                    rows += done?;
-                }
-            }
-        }
-        Ok(Round { rows, is_idle: false })
-    }
-
     /// Sends until nothing waits.
     pub(super) async fn push_all(&mut self) -> Step<usize> {
         let mut rows = 0;
@@ -80,57 +55,56 @@ impl<R: Remote> Sides<R> {
     }
 
     /// Whether a row waits that is not parked.
-    pub(super) fn has_outgoing(&self) -> Step<bool> {
-        let now = self.now_ms();
-        Ok(self.collections()?.iter().any(|collection| {
-            let dirty = collection.dirty();
-            dirty.rows + dirty.graves > self.letters.held(collection.name(), now)
-        }))
+    pub(super) fn has_outgoing(&mut self) -> Step<bool> {
+        self.letters.expire(self.now_ms());
+        let waits = |collection: &TapCollection| {
+            let (dirty, held_max) = (collection.dirty(), self.letters.held_max(collection.name()));
+            dirty.rows + dirty.graves > held_max
+                || held_max > 0 && self.oldest_waiting(collection, true).is_some()
+        };
+        Ok(self.collections()?.iter().any(waits))
     }
 
-    fn batches(&mut self) -> Step<Vec<Batch>> {
-        let (rows_max, bytes_max) = (self.batch_rows.get(), self.options.batch_bytes_max);
-        let mut batches: Vec<Batch> = Vec::new();
-        for collection in self.collections()? {
-            while batches.len() < 2 {
-                let name = collection.name().to_owned();
-                let letters = &self.letters;
-                let on_their_way = batches.iter().filter(|b| b.collection.name() == name);
-                let on_their_way: Vec<&Ticket> = on_their_way.flat_map(|b| &b.tickets).collect();
-                let skip = |ticket: &Ticket| letters.holds(&name, ticket) || on_their_way.contains(&ticket);
-                let outgoing = collection.outgoing(rows_max, bytes_max, &skip)?;
-                if outgoing.is_empty() {
-                    break;
-                }
-                let mark = self.next_mark();
-                batches.push(Batch::new(collection.clone(), outgoing, mark));
-            }
-        }
-        Ok(batches)
+    /// When the oldest dirty version was written that the database does not refuse, about; with `now`, of those that could be sent now.
+    pub(super) fn oldest_waiting(&self, collection: &TapCollection, now: bool) -> Option<u64> {
+        let (name, letters) = (collection.name(), &self.letters);
+        let skip =
+            |ticket: &Ticket| if now { letters.holds(name, ticket) } else { letters.is_parked(name, ticket) };
+        collection.oldest(letters.held_max(name), &skip)
     }
 
-    fn next_mark(&mut self) -> NodeMark {
+    pub(super) fn next_mark(&mut self) -> NodeMark {
         self.memory.sent.pushes += 1;
         self.memory.sent
     }
 
-    /// What follows from an answer. Says how many rows the database has now.
-    async fn conclude(&mut self, batch: Batch, answer: Done<Vec<Pushed>>) -> Step<usize> {
+    /// All of a batch was stored. Says how many rows the database has now.
+    pub(super) fn arrived(&mut self, batch: &Batch) -> usize {
         self.counts.statements += 1;
-        match answer {
+        self.batch_rows.grow();
+        self.acknowledge(batch, 0..batch.tickets.len(), batch.mark)
+    }
+
+    /// What follows from an answer. Says how many rows the database has now.
+    pub(super) async fn conclude(&mut self, batch: &Batch, answer: Done<Vec<Pushed>>) -> Step<usize> {
+        let fault = match answer {
             Ok(pushed) => {
-                self.batch_rows.grow();
-                self.hear_winners(&batch, &pushed, 0).await?;
-                Ok(self.acknowledge(&batch, 0..batch.tickets.len()))
+                self.hear_winners(batch, &pushed, 0).await?;
+                return Ok(self.arrived(batch));
             }
-            Err(fault) if self.blames_a_row(&fault) => self.bisect(batch, fault).await,
-            Err(fault) => {
-                if fault.class == FaultClass::Transient {
-                    self.batch_rows.shrink();
-                }
-                Err(fault.into())
-            }
+            Err(fault) => fault,
+        };
+        self.counts.statements += 1;
+        if is_locked(&fault) && self.pass_over(batch, 0..batch.tickets.len()).await? {
+            return Ok(0);
         }
+        if self.blames_a_row(&fault) {
+            return self.bisect(batch).await;
+        }
+        if fault.class == FaultClass::Transient {
+            self.batch_rows.shrink();
+        }
+        Err(fault.into())
     }
 
     /// What a superseded version lost to is fetched, unless it is itself. The feed brings winners that come after its cursor; it
@@ -159,10 +133,10 @@ impl<R: Remote> Sides<R> {
     }
 
     /// Stored or superseded is the same by now: the database has it, or something newer that is here too.
-    fn acknowledge(&mut self, batch: &Batch, which: std::ops::Range<usize>) -> usize {
+    fn acknowledge(&mut self, batch: &Batch, which: Range<usize>, mark: NodeMark) -> usize {
         let tickets = &batch.tickets[which.clone()];
         batch.collection.acknowledge(tickets);
-        self.memory.acked = self.memory.acked.max(Some(batch.mark));
+        self.memory.acked = self.memory.acked.max(Some(mark));
         self.unknowns = 0;
         let rows = batch.editions[which].iter().filter(|edition| edition.row.is_some());
         let now = self.now_ms();
@@ -174,39 +148,50 @@ impl<R: Remote> Sides<R> {
     fn blames_a_row(&self, fault: &Fault) -> bool {
         match fault.class {
             FaultClass::Data => true,
-            FaultClass::Transient => fault.code.as_deref() == Some(LOCK_NOT_AVAILABLE),
             FaultClass::Unknown => self.unknowns >= UNKNOWN_MAX,
-            _ => false,
+            _ => is_locked(fault),
         }
     }
 
-    async fn bisect(&mut self, batch: Batch, mut fault: Fault) -> Step<usize> {
+    /// Rows that somebody else holds go later; whether there are any. A fault, if the whole table is held: then no row is at fault,
+    /// and all wait.
+    async fn pass_over(&mut self, batch: &Batch, which: Range<usize>) -> Step<bool> {
+        let (name, start) = (batch.collection.name(), which.start);
+        let ids: Vec<ChunkId> = batch.editions[which].iter().map(|edition| edition.id.clone()).collect();
+        self.counts.statements += 1;
+        let held = self.remote.held(name, &ids).await?;
+        let until = self.now_ms() + DEFER_MS;
+        for id in &held {
+            if let Ok(at) = ids.binary_search(id) {
+                self.letters.defer(name, batch.tickets[start + at].clone(), until);
+            }
+        }
+        Ok(!held.is_empty())
+    }
+
+    async fn bisect(&mut self, batch: &Batch) -> Step<usize> {
         let (mut bisect, mut rows) = (Bisect::new(batch.tickets.len()), 0);
         while let Some(probe) = bisect.probe() {
             let mark = self.next_mark();
             let editions = &batch.editions[probe.clone()];
             let answer = self.remote.push(batch.collection.name(), editions, mark).await;
             self.counts.statements += 1;
-            let is_stored = match answer {
+            match answer {
                 Ok(pushed) => {
-                    self.hear_winners(&batch, &pushed, probe.start).await?;
-                    true
+                    self.hear_winners(batch, &pushed, probe.start).await?;
+                    rows += self.acknowledge(batch, probe, mark);
+                    bisect.answer(true);
                 }
-                Err(next) if self.blames_a_row(&next) => {
-                    fault = next;
-                    false
+                Err(fault) if is_locked(&fault) && self.pass_over(batch, probe.clone()).await? => break,
+                Err(fault) if self.blames_a_row(&fault) => {
+                    if let Some(at) = bisect.answer(false) {
+                        self.set_aside(batch, at, &fault)?;
+                        self.persist()?;
+                        break;
+                    }
                 }
                 Err(other) => return Err(other.into()),
-            };
-            if is_stored {
-                rows += self.acknowledge(&Batch { mark, ..batch.clone() }, probe);
-            } else if let Some(at) = bisect.answer(false) {
-                self.set_aside(&batch, at, &fault)?;
-                break;
-            } else {
-                continue;
             }
-            bisect.answer(true);
         }
         Ok(rows)
     }
@@ -227,6 +212,11 @@ impl<R: Remote> Sides<R> {
     }
 }
 
+/// Another transaction holds what the push needs.
+fn is_locked(fault: &Fault) -> bool {
+    fault.class == FaultClass::Transient && fault.code.as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
+
 fn only(id: &str) -> IdRange {
     IdRange { from: Some(id.to_owned()), until: Some(after(id)) }
 }
@@ -238,21 +228,8 @@ fn fingerprint(edition: &Edition) -> Fingerprint {
     Fingerprint { rows, xor: digest ^ ver.0.cast_unsigned(), sum: digest }
 }
 
-impl Clone for Batch {
-    fn clone(&self) -> Self {
-        let Self { collection, tickets, editions, mark } = self;
-        Self {
-            collection: collection.clone(),
-            tickets: tickets.clone(),
-            editions: editions.clone(),
-            mark: *mark,
-        }
-    }
-}
-
 impl Batch {
-    fn new(collection: TapCollection, mut outgoing: Vec<Outgoing>, mark: NodeMark) -> Self {
-        outgoing.sort_unstable_by(|a, b| a.edition.id.cmp(&b.edition.id));
+    pub(super) fn new(collection: TapCollection, outgoing: Vec<Outgoing>, mark: NodeMark) -> Self {
         let (tickets, editions) = outgoing.into_iter().map(|out| (out.ticket, out.edition)).unzip();
         Self { collection, tickets, editions, mark }
     }

@@ -20,6 +20,10 @@ use serde::{Deserialize, Serialize};
 /// Rows, and milliseconds, after which a transaction ends (M24).
 const STEP_ROWS: usize = 20_000;
 const STEP_MS: u64 = 10_000;
+/// Rows, and bytes of them, that are written here at once: threads that link together wait for each other at the end of a turn, and
+/// small commits make small turns.
+const PIECE_ROWS: usize = 4_096;
+const PIECE_BYTES: u64 = 8 << 20;
 
 /// How far a filling has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +189,33 @@ impl<R: Remote> Sides<R> {
     }
 }
 
+/// Rows that came and are not written yet.
+#[derive(Default)]
+struct Piece {
+    editions: Vec<Edition>,
+    bytes: u64,
+}
+
+impl Scanned {
+    /// Writes what came. False if that cannot be.
+    fn take(&mut self, collection: &TapCollection, piece: &mut Piece) -> bool {
+        let Piece { editions, bytes } = std::mem::take(piece);
+        let Some(last) = editions.last().map(|edition| edition.id.to_string()) else { return true };
+        let rows = editions.len() as u64;
+        match collection.apply(editions, false) {
+            Ok(applied) => self.applied.push(applied),
+            Err(error) => {
+                self.failed = Some(error);
+                return false;
+            }
+        }
+        self.last = Some(last);
+        self.rows += rows;
+        self.bytes += bytes;
+        true
+    }
+}
+
 async fn scan<R: Remote>(
     remote: std::sync::Arc<R>,
     collection: TapCollection,
@@ -194,28 +225,21 @@ async fn scan<R: Remote>(
     let started_ms = clock();
     let mut scanned = Scanned { is_done: true, ..Scanned::default() };
     let mut reading = remote.read().await?;
-    let mut each = |editions: Vec<Edition>| {
-        let Some(last) = editions.last().map(|edition| edition.id.to_string()) else { return true };
-        let rows = editions.len() as u64;
-        let bytes: usize =
-            editions.iter().filter_map(|e| e.row.as_ref()).map(crate::record::Row::bytes).sum();
-        match collection.apply(editions, false) {
-            Ok(applied) => scanned.applied.push(applied),
-            Err(error) => scanned.failed = Some(error),
-        }
-        if scanned.failed.is_none() {
-            scanned.last = Some(last);
-            scanned.rows += rows;
-            scanned.bytes += bytes as u64;
-        }
-        let goes_on = scanned.failed.is_none()
-            && scanned.rows < STEP_ROWS as u64
+    let mut piece = Piece::default();
+    let mut each = |mut editions: Vec<Edition>| {
+        let rows = editions.iter().filter_map(|edition| edition.row.as_ref());
+        piece.bytes += rows.map(crate::record::Row::bytes).sum::<usize>() as u64;
+        piece.editions.append(&mut editions);
+        let is_full = piece.editions.len() >= PIECE_ROWS || piece.bytes >= PIECE_BYTES;
+        let goes_on = (!is_full || scanned.take(&collection, &mut piece))
+            && scanned.rows + (piece.editions.len() as u64) < STEP_ROWS as u64
             && clock().saturating_sub(started_ms) < STEP_MS;
         scanned.is_done = goes_on;
         goes_on
     };
     let answer = reading.scan(collection.name(), &range, &mut each).await;
     scanned.refused = reading.refused();
+    scanned.is_done &= scanned.take(&collection, &mut piece);
     match answer {
         Ok(()) => reading.finish().await?,
         // What came before the line broke is here, and counts.

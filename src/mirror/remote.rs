@@ -28,6 +28,9 @@ pub(crate) trait Remote: Send + Sync + 'static {
     /// Makes a collection known, if it is not. A collection of the name and another shape is a [`FaultClass::Schema`].
     fn declare(&self, collection: &RemoteCollection) -> impl Future<Output = Done<()>> + Send;
 
+    /// Makes a collection unknown, if it has no live rows; whether it is unknown now.
+    fn undeclare(&self, collection: &str) -> impl Future<Output = Done<bool>> + Send;
+
     /// Makes the index that the database's settings ask for. It may take long, and holds nobody up; called again it goes on, or
     /// finds that all is done. The one call without a deadline.
     fn index(&self, collection: &RemoteCollection) -> impl Future<Output = Done<()>> + Send {
@@ -43,6 +46,9 @@ pub(crate) trait Remote: Send + Sync + 'static {
         batch: &[Edition],
         mark: NodeMark,
     ) -> impl Future<Output = Done<Vec<Pushed>>> + Send;
+
+    /// Of these ids those whose rows somebody else holds, sorted. A [`FaultClass::Transient`] if he holds the table. Waits for nobody.
+    fn held(&self, collection: &str, ids: &[ChunkId]) -> impl Future<Output = Done<Vec<ChunkId>>> + Send;
 
     /// Begins to read one snapshot. Refused on a standby (M10).
     fn read(&self) -> impl Future<Output = Done<Self::Reading>> + Send;

@@ -43,12 +43,16 @@ pub struct AuditReport {
     pub missing_remotely: Vec<ChunkId>,
     /// Of another version here than there.
     pub stale: Vec<ChunkId>,
+    /// Those of them whose newer version is here.
+    pub stale_remotely: Vec<ChunkId>,
     /// Changed in the database by hand; their digests say nothing, or something else than their bytes.
     pub hand_edited: Vec<ChunkId>,
     /// Their bytes here are not what they were (deep audits only).
     pub decayed: Vec<ChunkId>,
     /// Ranges whose fingerprints were asked for.
     pub ranges: usize,
+    /// There are more differences than are named: a snapshot may not be held for long. A repair looks until there are none.
+    pub is_cut: bool,
     /// What a repair has changed: rows here and rows there. Nothing in an audit, or a dry run.
     pub repaired: usize,
 }
@@ -111,9 +115,16 @@ impl Differences {
             missing_locally: ids(&self.missing_locally),
             missing_remotely: ids(&self.missing_remotely),
             stale: self.stale.iter().map(|(local, _)| local.id.clone()).collect(),
+            stale_remotely: self
+                .stale
+                .iter()
+                .filter(|(local, there)| (local.ver, local.node) > (there.ver, there.node))
+                .map(|(local, _)| local.id.clone())
+                .collect(),
             hand_edited: ids(&self.hand_edited),
             decayed: ids(&self.decayed),
             ranges: self.ranges,
+            is_cut: self.is_cut,
             repaired: 0,
         }
     }

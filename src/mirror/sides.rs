@@ -6,6 +6,7 @@
 use super::backoff::{Backoff, Random};
 use super::batch::BatchRows;
 use super::cursor::Poll;
+use super::deep::AuditProgress;
 use super::gate::Gate;
 use super::guards::Block;
 use super::letters::Letters;
@@ -70,6 +71,8 @@ pub(super) struct Sides<R: Remote> {
     pub(super) nameless: BTreeMap<String, usize>,
     pub(super) filled: BTreeSet<String>,
     pub(super) audits: BTreeMap<String, AuditReport>,
+    /// How far the deep comparison under way has come.
+    pub(super) auditing: Option<AuditProgress>,
     pub(super) counts: Counts,
     pub(super) last_fault: Option<String>,
     pub(super) on_step: Option<OnStep>,
@@ -104,6 +107,7 @@ impl<R: Remote> Sides<R> {
         // What was sent last before a crash is not known; less than one push a millisecond was.
         let from_clock = NodeMark { node: tap.node(), incarnation, pushes: clock() };
         memory.sent = NodeMark { node: tap.node(), ..memory.sent.max(from_clock) };
+        let letters = Letters::of(&memory.letters);
         let mut sides = Self {
             remote,
             random: Random(seed),
@@ -118,7 +122,7 @@ impl<R: Remote> Sides<R> {
             batch_rows: BatchRows::new(options.batch_rows_max),
             retention: Retention::new(options.ack_retention_seconds * 1_000),
             resend: false,
-            letters: Letters::default(),
+            letters,
             poll: Poll::new(options.poll_ms_min, options.poll_ms_max),
             caught_up_ms: None,
             window_deletes: BTreeMap::new(),
@@ -129,6 +133,7 @@ impl<R: Remote> Sides<R> {
             nameless: BTreeMap::new(),
             filled: BTreeSet::new(),
             audits: BTreeMap::new(),
+            auditing: None,
             counts: Counts::default(),
             last_fault: None,
             on_step: None,
@@ -163,10 +168,12 @@ impl<R: Remote> Sides<R> {
         Ok(all)
     }
 
-    /// Whether a collection was made here since the sides last agreed on them.
+    /// Whether a collection was made here since the sides last agreed on them, or made anew.
     pub(super) fn has_new_collection(&self) -> Result<bool> {
         let is_new = |c: &TapCollection| {
-            self.options.covers(c.name()) && !self.memory.collections.contains_key(c.name())
+            let known = self.memory.collections.get(c.name());
+            self.options.covers(c.name())
+                && known.is_none_or(|known| known.number.is_some_and(|number| number != c.number()))
         };
         Ok(self.tap.collections()?.iter().any(is_new))
     }
@@ -177,6 +184,9 @@ impl<R: Remote> Sides<R> {
 
     /// Makes what is in mind durable, if it is not.
     pub(super) fn persist(&mut self) -> Result<()> {
+        if let Some(kept) = self.letters.changed() {
+            self.memory.letters = kept;
+        }
         let mut memory = self.memory.clone();
         if !self.stamps.is_empty() && memory.cursor.is_some() && self.written.cursor.is_some() {
             // Who forgets what the database is still to be told must read it again.

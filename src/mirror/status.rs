@@ -3,8 +3,9 @@
 //! Invariant: one line is told for each change of state, and none otherwise (M16).
 
 use super::backoff::Breaker;
+use super::deep::AuditProgress;
 use super::gate::FallbackStatus;
-use super::options::OnChange;
+use super::options::{MirrorOptions, OnChange, OnRebuild};
 use super::rebuild::RebuildProgress;
 use super::remote::{FaultClass, Remote};
 use super::report::Root;
@@ -33,7 +34,7 @@ pub enum MirrorState {
     CatchingUp,
     /// Both sides are equal, but for what was written in the last seconds.
     InSync,
-    /// Rows have waited for longer than 10 seconds to be sent.
+    /// Rows have waited for longer than 10 seconds to be sent, those aside that the database refuses (`dead_letters_out`).
     Lagging,
     /// A person must decide, with `resolve`; the word says about what.
     Blocked(&'static str),
@@ -136,6 +137,8 @@ pub struct MirrorStatus {
     pub audits: BTreeMap<String, LastAudit>,
     /// How far filling has come, while it is under way.
     pub rebuild: Option<RebuildProgress>,
+    /// How far a deep audit has come, while it is under way.
+    pub audit: Option<AuditProgress>,
     /// Collections that lack rows of the database: their searches are answered as the option `fallback` says.
     pub filling: Vec<String>,
     /// What became of such searches, where the database answers them.
@@ -189,9 +192,10 @@ impl Board {
         self.status.lock().clone()
     }
 
-    /// Hangs up a newer one; tells of it if the state is another.
-    pub(super) fn post(&self, mut status: MirrorStatus, now_ms: u64, told: Option<&OnChange>) {
+    /// Hangs up a newer one; tells of it if the state is another, or filling has gone on.
+    pub(super) fn post(&self, mut status: MirrorStatus, now_ms: u64, options: &MirrorOptions) {
         let mut last = self.status.lock();
+        let progress = progress(last.rebuild.as_ref(), status.rebuild.as_ref());
         let was = last.state;
         status.since_unix_ms = if was == status.state { last.since_unix_ms } else { now_ms };
         let line = (was != status.state).then(|| match &status.reason {
@@ -200,9 +204,21 @@ impl Board {
         });
         *last = status;
         drop(last);
-        if let (Some(line), Some(OnChange(told))) = (line, told) {
+        if let (Some(line), Some(OnChange(told))) = (line, &options.on_change) {
             told(&line);
         }
+        if let (Some(progress), Some(OnRebuild(told))) = (progress, &options.on_rebuild) {
+            told(&progress);
+        }
+    }
+}
+
+/// What is to be told of filling: that it went on, or that it is done.
+fn progress(was: Option<&RebuildProgress>, is: Option<&RebuildProgress>) -> Option<RebuildProgress> {
+    match (was, is) {
+        (Some(was), None) => Some(RebuildProgress { left_ms: Some(0), ..was.clone() }),
+        (Some(was), Some(is)) if (&was.collection, was.rows) == (&is.collection, is.rows) => None,
+        (_, is) => is.cloned(),
     }
 }
 
@@ -210,9 +226,15 @@ impl<R: Remote> Sides<R> {
     pub(super) fn status(&self) -> crate::error::Result<MirrorStatus> {
         let now = self.now_ms();
         let mut status = MirrorStatus { acked_seq: self.tap.clean_seq(), ..MirrorStatus::default() };
-        let mut oldest: Option<u64> = None;
+        let (mut oldest, mut waiting): (Option<u64>, Option<u64>) = (None, None);
         for collection in self.tap.collections()? {
             let dirty = collection.dirty();
+            let of_those = match self.letters.len() {
+                (0, _) => dirty.oldest_unix_ms,
+                // What the database refuses is not late.
+                _ => self.oldest_waiting(&collection, false),
+            };
+            waiting = waiting.into_iter().chain(of_those).min();
             status.dirty_rows += dirty.rows;
             status.dirty_deletes += dirty.graves;
             oldest = oldest.into_iter().chain(dirty.oldest_unix_ms).min();
@@ -235,7 +257,7 @@ impl<R: Remote> Sides<R> {
             is_mismatch: all.values().any(is_mismatch),
             is_unverified: self.memory.unverified().is_some(),
             is_caught_up: self.caught_up_ms.is_some(),
-            oldest_dirty_ms: status.oldest_dirty_ms.unwrap_or(0),
+            oldest_dirty_ms: waiting.map_or(0, |at| now.saturating_sub(at)),
         });
         status.reason = match (&self.blocked, self.backoff.class()) {
             (Some(block), _) => Some(block.to_string()),
@@ -256,6 +278,7 @@ impl<R: Remote> Sides<R> {
         status.audits =
             self.audits.iter().map(|(name, report)| (name.clone(), LastAudit::of(report))).collect();
         status.rebuild = self.progress();
+        status.audit = self.auditing.clone();
         status.filling = self.filling()?;
         status.fallback = self.fallback.as_ref().map(|(_, gate)| gate.status());
         status.breaker = Some(self.backoff.breaker(now));
@@ -308,22 +331,36 @@ mod tests {
     #[test]
     fn a_change_of_state_is_told_once() {
         let (board, lines) = (Board::default(), Arc::new(Mutex::new(Vec::new())));
-        let told = OnChange(Arc::new({
+        let options = MirrorOptions::default().on_change({
             let lines = lines.clone();
             move |line: &str| lines.lock().push(line.to_owned())
-        }));
+        });
         let status = |state, reason: Option<&str>| MirrorStatus {
             state,
             reason: reason.map(str::to_owned),
             ..MirrorStatus::default()
         };
-        board.post(status(MirrorState::Connecting, None), 1, Some(&told));
-        board.post(status(MirrorState::Connecting, Some("refused")), 2, Some(&told));
-        board.post(status(MirrorState::Blocked("mass_delete"), Some("9 of 9")), 3, Some(&told));
+        board.post(status(MirrorState::Connecting, None), 1, &options);
+        board.post(status(MirrorState::Connecting, Some("refused")), 2, &options);
+        board.post(status(MirrorState::Blocked("mass_delete"), Some("9 of 9")), 3, &options);
         let expected =
             ["mirror: disabled -> connecting", "mirror: connecting -> blocked:mass_delete: 9 of 9"];
         assert_eq!(*lines.lock(), expected);
         assert_eq!(board.read().since_unix_ms, 3);
         assert_eq!(serde_json::to_value(board.read()).unwrap()["state"], "blocked:mass_delete");
+    }
+
+    #[test]
+    fn filling_is_told_as_it_goes_on_and_when_it_is_done() {
+        let (board, told) = (Board::default(), Arc::new(Mutex::new(Vec::new())));
+        let options = MirrorOptions::default().on_rebuild({
+            let told = told.clone();
+            move |at: &RebuildProgress| told.lock().push((at.rows, at.left_ms))
+        });
+        for rows in [None, Some(0), Some(5), Some(5), Some(9), None, None] {
+            let rebuild = rows.map(|rows| RebuildProgress { rows, left_ms: Some(70), ..Default::default() });
+            board.post(MirrorStatus { rebuild, ..MirrorStatus::default() }, 1, &options);
+        }
+        assert_eq!(*told.lock(), [(0, Some(70)), (5, Some(70)), (9, Some(70)), (9, Some(0))]);
     }
 }

@@ -36,6 +36,7 @@ pub(super) enum Request {
     Audit { collection: String, is_deep: bool, reply: Reply<AuditReport> },
     Repair { collection: String, trust: Trust, dry_run: bool, reply: Reply<AuditReport> },
     Rebuild { collection: String, reply: Reply<()> },
+    Drop { collection: String, reply: Reply<u64> },
     Push { reply: Reply<usize> },
     Pull { reply: Reply<()> },
     Resolve { trust: Trust, reply: Reply<()> },
@@ -70,8 +71,8 @@ pub(super) struct Worker<R: Remote> {
 
 impl<R: Remote> Worker<R> {
     pub(super) fn new(mut sides: Sides<R>, shared: Arc<Shared>) -> Self {
-        let (board, told, clock) = (shared.clone(), sides.options.on_change.clone(), sides.clock.clone());
-        sides.on_step = Some(Box::new(move |status| board.board.post(status, clock(), told.as_ref())));
+        let (board, options, clock) = (shared.clone(), sides.options.clone(), sides.clock.clone());
+        sides.on_step = Some(Box::new(move |status| board.board.post(status, clock(), &options)));
         let now = sides.now_ms();
         let audit_ms = now + sides.options.audit_seconds * 1_000;
         let (collect_ms, indexer) = (now + COLLECT_MS, Indexer::default());
@@ -120,8 +121,8 @@ impl<R: Remote> Worker<R> {
         self.sides.remote.hang_up();
     }
 
-    fn plan(&self) -> Plan {
-        let sides = &self.sides;
+    fn plan(&mut self) -> Plan {
+        let sides = &mut self.sides;
         // A collection that was made a moment ago need not wait for the next look.
         let look_ms = if sides.has_new_collection().unwrap_or(false) { 0 } else { sides.options.look_ms };
         Plan {
@@ -194,7 +195,7 @@ impl<R: Remote> Worker<R> {
         let _ = self.sides.tell_filling();
         if let Ok(mut status) = self.sides.status() {
             status.notes = self.indexer.notes();
-            self.shared.board.post(status, self.sides.now_ms(), self.sides.options.on_change.as_ref());
+            self.shared.board.post(status, self.sides.now_ms(), &self.sides.options);
         }
     }
 
@@ -206,7 +207,7 @@ impl<R: Remote> Worker<R> {
         let mut status = self.shared.board.read();
         (status.state, status.reason) = (MirrorState::Disabled, None);
         let status = MirrorStatus { database: None, breaker: None, ..status };
-        self.shared.board.post(status, self.sides.now_ms(), self.sides.options.on_change.as_ref());
+        self.shared.board.post(status, self.sides.now_ms(), &self.sides.options);
     }
 
     async fn serve(&mut self, request: Request) {
@@ -220,6 +221,9 @@ impl<R: Remote> Worker<R> {
             }
             Request::Rebuild { collection, reply } => {
                 self.answer(reply, async |sides| sides.rebuild(&collection).await).await
+            }
+            Request::Drop { collection, reply } => {
+                self.answer(reply, async |sides| sides.drop_there(&collection).await).await
             }
             Request::Push { reply } => self.answer(reply, async |sides| sides.push_all().await).await,
             Request::Pull { reply } => self.answer(reply, async |sides| sides.pull().await).await,

@@ -39,6 +39,16 @@ pub(super) async fn declare(lines: &Arc<Lines>, wanted: &RemoteCollection) -> Do
     Ok(())
 }
 
+pub(super) async fn undeclare(lines: &Arc<Lines>, name: &str) -> Done<bool> {
+    let failed = on("dropping a collection");
+    let mut transaction = lines.begin(Purpose::Write).await?;
+    query(sql::UNDECLARE).bind(name).execute(transaction.connection()).await.map_err(&failed)?;
+    let left = query(sql::COLLECTION).bind(name).fetch_optional(transaction.connection()).await;
+    let is_gone = left.map_err(&failed)?.is_none();
+    transaction.commit().await?;
+    Ok(is_gone)
+}
+
 /// The schema of a collection that is known there.
 pub(super) async fn schema_of(connection: &mut PgConnection, name: &str) -> Done<Schema> {
     let row = query(sql::COLLECTION).bind(name).fetch_optional(connection).await;

@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The longest that a statement waits for a row that somebody else holds.
-const LOCK_MS_MAX: u64 = 2_000;
+/// The longest that a statement waits for a row that somebody else holds. Well below the server's `deadlock_timeout`, a second where
+/// nobody has changed it: whoever waits for us in a circle finds, most times, that we have let go, and is not thrown out himself.
+const LOCK_MS_MAX: u64 = 500;
 /// The longest that a transaction lasts, unless a single statement may last longer.
 const TRANSACTION_MAX: Duration = Duration::from_secs(30);
 /// From this version on the server itself ends what lasts too long.

@@ -28,7 +28,7 @@ mod tend;
 #[cfg(test)]
 mod tests;
 
-use crate::ids::Ver;
+use crate::ids::{ChunkId, Ver};
 use crate::mirror::remote::{Database, Done, NodeId, NodeMark, Pushed, Remote, RemoteCollection, Snapshot};
 pub(crate) use crate::mirror::{DatabaseIndex, DatabaseOptions as Settings, Migrate};
 use crate::record::{Edition, Head};
@@ -69,12 +69,22 @@ impl Remote for Postgres {
             .await
     }
 
+    async fn undeclare(&self, collection: &str) -> Done<bool> {
+        let forget = collections::undeclare(&self.lines, collection);
+        within(self.lines.call_max(), "dropping a collection", forget).await
+    }
+
     async fn index(&self, collection: &RemoteCollection) -> Done<()> {
         index::ensure(&self.lines, self.settings.database_index, collection).await.map(drop)
     }
 
     async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {
         within(self.lines.call_max(), "pushing", push::push(&self.lines, collection, batch, mark)).await
+    }
+
+    async fn held(&self, collection: &str, ids: &[ChunkId]) -> Done<Vec<ChunkId>> {
+        within(self.lines.call_max(), "looking who holds rows", tend::held(&self.lines, collection, ids))
+            .await
     }
 
     async fn read(&self) -> Done<View> {

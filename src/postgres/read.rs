@@ -218,7 +218,12 @@ impl View {
         if let Some(door) = self.doors.get(collection) {
             return Ok(door.clone());
         }
-        let schema = collections::schema_of(connection, collection).await?;
+        // Somebody has dropped it a moment ago: whoever looks again makes it known, or knows that it is gone.
+        let forgotten = |fault: Fault| match fault.code {
+            None => Fault { class: FaultClass::Transient, ..fault },
+            Some(_) => fault,
+        };
+        let schema = collections::schema_of(connection, collection).await.map_err(forgotten)?;
         let seed: i64 = sqlx::query_scalar(sql::SEED).fetch_one(connection).await.map_err(on("reading"))?;
         let door = Door { collection: collection.to_owned(), schema, seed: seed as u64 };
         self.doors.insert(collection.to_owned(), door.clone());

@@ -179,6 +179,8 @@ async fn migrate(lines: &Arc<Lines>) -> Done<()> {
     let mut transaction = line.connection.begin().await.map_err(&failed)?;
     let setup = sqlx::raw_sql(AssertSqlSafe(line.setup.to_string()));
     setup.execute(&mut *transaction).await.map_err(&failed)?;
+    // Another node that migrates is waited for.
+    sqlx::raw_sql(sql::MIGRATION_PATIENCE).execute(&mut *transaction).await.map_err(&failed)?;
     let lock = sqlx::query(sql::MIGRATION_LOCK).bind(lines.schema()).execute(&mut *transaction).await;
     lock.map_err(&failed)?;
     make_schema(&mut transaction, lines.schema()).await?;

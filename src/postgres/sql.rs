@@ -53,6 +53,8 @@ pub(super) const HELLO: &str =
 pub(super) const MIGRATION_LOCK: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('nearfield:' || $1, 0))";
 
+pub(super) const MIGRATION_PATIENCE: &str = "SET LOCAL lock_timeout = '10s'";
+
 pub(super) const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
 
 pub(super) const SCHEMA_MAKE: &str = "SELECT format('CREATE SCHEMA %I', $1)";
@@ -65,6 +67,9 @@ pub(super) const COLLECTIONS: &str = "SELECT name, dim, metric, schema::text FRO
 
 pub(super) const DECLARE: &str = "
 INSERT INTO collection (name, dim, metric, schema) VALUES ($1, $2, $3, $4::text::json) ON CONFLICT (name) DO NOTHING";
+
+pub(super) const UNDECLARE: &str = "
+DELETE FROM collection c WHERE c.name = $1 AND NOT EXISTS (SELECT FROM chunk WHERE collection = $1 AND NOT deleted)";
 
 pub(super) const COLLECTION: &str = "SELECT name, dim, metric, schema::text FROM collection WHERE name = $1";
 
@@ -125,6 +130,15 @@ pub(super) const ARE_NEW: &str = "SELECT count(*) = 0 FROM chunk WHERE collectio
 pub(super) const COPY_NEW: &str = "
 COPY chunk (id, ver, node, deleted, digest, document_id, chunk_index, tenant, text, metadata, embedding_model, embedding,
             collection) FROM STDIN (FORMAT binary)";
+
+/// At once, or not at all: whoever makes an index or alters the table holds it.
+pub(super) const TABLE_IS_FREE: &str = "LOCK TABLE chunk IN ROW EXCLUSIVE MODE NOWAIT";
+
+pub(super) const HELD: &str = "
+WITH free AS MATERIALIZED (
+    SELECT id FROM chunk WHERE collection = $1 AND id = ANY ($2) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT c.id FROM chunk c WHERE c.collection = $1 AND c.id = ANY ($2) AND NOT EXISTS (SELECT FROM free f WHERE f.id = c.id)";
 
 pub(super) const NOTE: &str = "
 INSERT INTO node AS n (node, incarnation, pushes) VALUES ($1, $2, $3)

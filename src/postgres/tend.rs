@@ -1,10 +1,10 @@
-//! Upkeep: digests of rows that were edited by hand, how far each node has read, deletions that nobody needs any more.
+//! Upkeep: digests of rows that were edited by hand, who holds rows, how far each node has read, deletions that nobody needs any more.
 
-use super::fault::on;
+use super::fault::{on, with_remedy};
 use super::line::{Lines, Purpose};
 use super::sql;
-use crate::ids::Ver;
-use crate::mirror::remote::{Done, NodeId, Snapshot};
+use crate::ids::{ChunkId, Ver};
+use crate::mirror::remote::{Done, FaultClass, NodeId, Snapshot};
 use crate::record::Head;
 use sqlx::{Row, query};
 use std::collections::HashSet;
@@ -32,6 +32,30 @@ pub(super) async fn stamp(lines: &Arc<Lines>, collection: &str, heads: &[Head]) 
     }
     transaction.commit().await?;
     Ok(heads.iter().filter(|head| held.contains(head.id.as_str())).cloned().collect())
+}
+
+/// Locks what is free, for an instant, and says what is not.
+pub(super) async fn held(lines: &Arc<Lines>, collection: &str, ids: &[ChunkId]) -> Done<Vec<ChunkId>> {
+    let failed = on("looking who holds rows");
+    let mut transaction = lines.begin(Purpose::Write).await?;
+    let table = sqlx::raw_sql(sql::TABLE_IS_FREE).execute(transaction.connection()).await;
+    table.map_err(|error| {
+        let fault = failed(error);
+        let remedy =
+            "somebody holds the whole table (an index is being made, or the table altered): wait for him";
+        if fault.class == FaultClass::Transient { with_remedy(fault, remedy) } else { fault }
+    })?;
+    let texts: Vec<&str> = ids.iter().map(ChunkId::as_str).collect();
+    let held: Vec<String> = sqlx::query_scalar(sql::HELD)
+        .bind(collection)
+        .bind(texts)
+        .fetch_all(transaction.connection())
+        .await
+        .map_err(&failed)?;
+    transaction.commit().await?;
+    let mut held: Vec<ChunkId> = held.iter().map(|id| ChunkId::from(id.as_str())).collect();
+    held.sort_unstable();
+    Ok(held)
 }
 
 pub(super) async fn seen(lines: &Arc<Lines>, node: NodeId, snapshot: &Snapshot) -> Done<()> {

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Drop,
     /// Rows of a store with a mirror: [`RowsCommit`] and [`Marking`].
     Mirrored,
+    /// Collections that got other names: JSON.
+    Names,
 }
 
 impl Kind {
@@ -53,11 +55,13 @@ impl Kind {
             Self::Create => 2,
             Self::Drop => 3,
             Self::Mirrored => 4,
+            Self::Names => 5,
         }
     }
 
     fn of(code: u8) -> Option<Self> {
-        [Self::Rows, Self::Create, Self::Drop, Self::Mirrored].into_iter().find(|kind| kind.code() == code)
+        let all = [Self::Rows, Self::Create, Self::Drop, Self::Mirrored, Self::Names];
+        all.into_iter().find(|kind| kind.code() == code)
     }
 }
 

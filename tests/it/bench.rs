@@ -150,3 +150,27 @@ fn npy(descr: &str, rows: usize, columns: usize, data: &[u8]) -> Vec<u8> {
 fn le(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
+
+#[test]
+fn http_is_measured_beside_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args =
+        ["nearfield", "bench", "serve", "--quiet", "--json", "--data", folder, "--rows", "300", "--dim", "8"];
+    let args = args.iter().chain(&["--seconds", "1", "--connections", "2", "--import", "400"]);
+    assert_eq!(cli::run(args, &mut out, &mut err), ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&err));
+    let report: Value = serde_json::from_slice(&out).unwrap();
+    for pointer in [
+        "/library/p50_us",
+        "/http/p50_us",
+        "/http_base64/qps",
+        "/library_qps",
+        "/http_qps",
+        "/import/rows_per_s",
+    ] {
+        assert!(report.pointer(pointer).and_then(Value::as_f64).unwrap() > 0.0, "{pointer}: {report}");
+    }
+    assert_eq!(report["import"]["rows"], 400);
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "something was left behind");
+}

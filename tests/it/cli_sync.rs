@@ -87,6 +87,38 @@ fn a_store_is_pushed_pulled_and_compared() {
 }
 
 #[test]
+fn a_dropped_collection_stays_in_the_database_until_it_is_dropped_there() {
+    let home = Home::new();
+    home.done("a", &["push"]);
+    let drop_it = ["drop", "--collection", "docs", "--yes"];
+    assert!(home.sync("a", &drop_it).1.contains("is here; drop it in this store first"));
+    Store::open(home.at("a"), Options::default()).unwrap().drop_collection("docs").unwrap();
+    let count = || one(&home.database.url, "SELECT count(*)::text FROM nearfield.chunks");
+    for unsaid in [&["drop"][..], &["drop", "--yes"], &["drop", "--collection", "docs"]] {
+        let (code, said) = home.sync("a", unsaid);
+        assert!(code == ExitCode::from(2) && said.contains("--yes"), "{said}");
+    }
+    assert!(home.fails("a", &["push"]).contains("it was dropped here"));
+    assert_eq!(count(), "30");
+    assert_eq!(home.done("a", &drop_it), "docs: 30 rows deleted in the database\n");
+    assert_eq!(
+        (count(), one(&home.database.url, "SELECT count(*)::text FROM nearfield.collection")),
+        ("0".into(), "0".into())
+    );
+    assert!(home.sync("a", &drop_it).1.contains("the database has no collection"));
+}
+
+#[test]
+fn a_comparison_of_nothing_says_so() {
+    let home = Home::new();
+    drop(Store::open(home.at("empty"), Options::default()).unwrap());
+    let said = home.done("empty", &["audit"]);
+    assert!(said.contains("there is no collection to compare"), "{said}");
+    let said: Value = serde_json::from_str(&home.done("empty", &["audit", "--json"])).unwrap();
+    assert_eq!(said["collections"].as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn drift_is_code_1_and_repaired_by_the_word_of_one_side() {
     let home = Home::new();
     home.done("a", &["push"]);
@@ -162,7 +194,8 @@ fn bench_mirror_reports_what_it_measured() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let small = ["--rows", "600", "--dim", "8", "--seconds", "1", "--database-url", &database.url];
+    let small =
+        ["--rows", "600", "--dim", "8", "--seconds", "1", "--rounds", "1", "--database-url", &database.url];
     let front = ["nearfield", "--quiet", "--json", "--data", data, "bench", "mirror"];
     let code = cli::run(front.iter().chain(&small), &mut out, &mut err);
     assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&err));
@@ -175,8 +208,10 @@ fn bench_mirror_reports_what_it_measured() {
         "/rebuilt/copy_out_rows_per_s",
         "/audited/seconds",
         "/audited/wire_bytes",
-        "/states/4/write/p99_us",
-        "/states/4/search/p99_us",
+        "/rebuilt/per_both",
+        "/states/5/write/p99_us",
+        "/states/5/search/p99_us",
+        "/states/5/ratios/write_p99",
     ] {
         assert!(
             report.pointer(pointer).and_then(Value::as_f64).is_some_and(|n| n > 0.0),
@@ -185,5 +220,5 @@ fn bench_mirror_reports_what_it_measured() {
     }
     let states: Vec<&str> =
         report["states"].as_array().unwrap().iter().map(|s| s["mirror"].as_str().unwrap()).collect();
-    assert_eq!(states, ["off", "healthy", "hung", "refused", "catching up"]);
+    assert_eq!(states, ["off", "healthy", "hung", "refused", "black-holed", "catching up"]);
 }

@@ -11,19 +11,27 @@
 mod bench;
 mod calls;
 #[cfg(feature = "server")]
+mod cli_api;
+#[cfg(feature = "server")]
 mod cli_config;
+#[cfg(feature = "server")]
 mod cli_store;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod cli_sync;
 mod concurrent;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "mirror", feature = "server"))]
 mod demo;
+#[cfg(target_os = "linux")]
 mod disks;
 #[cfg(feature = "server")]
 mod doctor;
 mod durable;
+#[cfg(all(feature = "mirror", feature = "server"))]
+mod examples;
 mod features;
 mod heal;
+#[cfg(feature = "server")]
+mod import;
 mod kill;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod mirror;
@@ -37,6 +45,8 @@ mod recall;
 #[cfg(feature = "hnsw-rs")]
 mod second_graph;
 mod selectivity;
+#[cfg(feature = "server")]
+mod server;
 mod snapshot;
 mod support;
 mod tidy;

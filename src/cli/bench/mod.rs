@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod scratch;
 mod searches;
+mod serve;
 mod tally;
 mod truth;
 mod usage;
@@ -67,6 +68,11 @@ pub(super) enum Command {
     ///
     /// The store is made inside of --data and removed. Deleted rows are spread evenly, so that no block is empty by itself.
     Reclaim(Box<reclaim::ReclaimArgs>),
+    /// Measure what HTTP costs beside the library's own call
+    ///
+    /// One kept-alive connection, many at once, and an import by the stream, each beside the same calls of the library in this
+    /// process. The client is here, too: it takes its part of the cores.
+    Serve(Box<serve::ServeArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -82,6 +88,7 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Mirror(args) => mirror::run(&args, global, out),
         Command::Pauses(args) => jobs::run(&args, global, out),
         Command::Reclaim(args) => reclaim::run(&args, global, out),
+        Command::Serve(args) => serve::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }

@@ -198,6 +198,8 @@ fn typed(key: &str, value: Value, before: &Value) -> std::result::Result<Value, 
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             Ok(parts.map(|part| Value::String(part.to_owned())).collect())
         }
+        // Nothing is the default, and can be said.
+        Value::Null if text.is_empty() => Ok(Value::Null),
         _ => Ok(value),
     }
 }

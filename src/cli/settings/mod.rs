@@ -6,17 +6,19 @@
 
 mod explain;
 mod layers;
+mod log;
 mod units;
 
 pub(super) use explain::{Entry, TEMPLATE, entries};
 #[cfg(test)]
 use layers::flat;
 pub(super) use layers::{Loaded, Place, Sources};
+pub(super) use log::{Log, LogFormat, LogLevel};
 pub(super) use units::Unit;
 
 #[cfg(feature = "mirror")]
 use crate::MirrorOptions;
-use crate::Options;
+use crate::{Options, server};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set, as the file's sections have it.
@@ -28,6 +30,10 @@ pub(super) struct Settings {
     /// How the mirror goes about its work, and where its database is.
     #[cfg(feature = "mirror")]
     pub(super) mirror: MirrorOptions,
+    /// Who may ask the server, and for how much.
+    pub(super) server: server::Options,
+    /// What a server tells.
+    pub(super) log: Log,
 }
 
 /// The one setting that is never told; its struct does not write it out.
@@ -38,10 +44,9 @@ pub(super) fn is_secret(key: &str) -> bool {
     key == SECRET
 }
 
-/// Whether a change of the setting takes effect in a process that runs.
+/// Whether a change of the setting takes effect in a server that runs. A store keeps the options that it was opened with.
 pub(super) fn is_live(key: &str) -> bool {
-    // A store keeps the options that it was opened with; a mirror is stopped and started again.
-    key.starts_with("mirror.")
+    key.starts_with("server.limits.") || key == "log.level"
 }
 
 #[cfg(test)]

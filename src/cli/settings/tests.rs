@@ -8,10 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The structs whose fields are settings, by section.
-const DECLARED: [(&str, &str, &str); 3] = [
+const DECLARED: [(&str, &str, &str); 6] = [
     ("store", "src/config.rs", "Options"),
     ("mirror", "src/mirror/options.rs", "MirrorOptions"),
     ("mirror.database", "src/mirror/database.rs", "DatabaseOptions"),
+    ("server", "src/server/options.rs", "Options"),
+    ("server.limits", "src/server/options.rs", "Limits"),
+    ("log", "src/cli/settings/log.rs", "Log"),
 ];
 const TEMPLATE_PATH: &str = "src/cli/settings/nearfield.toml";
 
@@ -159,6 +162,8 @@ fn the_template_says_what_the_declarations_say() {
             for line in wrapped(&text, 110) {
                 told += &format!("# {line}\n");
             }
+            // Nothing is written as an empty text.
+            let default = if default.is_null() { Value::String(String::new()) } else { default.clone() };
             told += &format!("#{field} = {default}\n\n");
         }
         told.truncate(told.trim_end().len());
@@ -177,12 +182,12 @@ fn the_template_says_what_the_declarations_say() {
 
 /// The public fields of a struct, each with its comment.
 fn fields(source: &str, name: &str) -> Vec<(String, String)> {
-    let body = source.split_once(&format!("pub struct {name} {{")).unwrap().1;
+    let body = source.split_once(&format!(" struct {name} {{")).unwrap().1;
     let (mut text, mut fields) = (String::new(), Vec::new());
     for line in body.lines().map(str::trim).take_while(|line| *line != "}") {
         if let Some(part) = line.strip_prefix("///") {
             text.push_str(part);
-        } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(':')) {
+        } else if let Some((field, _)) = public(line).and_then(|rest| rest.split_once(':')) {
             fields.push((field.to_owned(), plain(&text)));
             text.clear();
         } else if !line.starts_with('#') {
@@ -191,6 +196,13 @@ fn fields(source: &str, name: &str) -> Vec<(String, String)> {
     }
     assert!(!fields.is_empty(), "{name} has no fields");
     fields
+}
+
+/// What follows `pub`, whoever may see it.
+fn public(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("pub")?;
+    let rest = rest.strip_prefix('(').map_or(rest, |inside| inside.split_once(')').unwrap().1);
+    rest.strip_prefix(' ')
 }
 
 /// A comment without its links: `[text](target)` and `[text]` are text.
@@ -207,7 +219,7 @@ fn plain(text: &str) -> String {
         };
     }
     let plain = plain + rest;
-    ["Options::", "MirrorOptions::", "DatabaseOptions::"]
+    ["Options::", "MirrorOptions::", "DatabaseOptions::", "Limits::"]
         .iter()
         .fold(plain, |text, path| text.replace(path, ""))
         .trim()

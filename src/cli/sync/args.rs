@@ -21,6 +21,11 @@ pub(in crate::cli) enum Command {
     Repair(RepairArgs),
     /// Fill collections from the database as a whole, then compare
     Rebuild(Place),
+    /// Delete collections in the database that were dropped here
+    ///
+    /// Dropping a collection in a store leaves it in the database, because others may hold it. They take over the deletions, or
+    /// stop and ask if they are too many.
+    Drop(DropArgs),
     /// Say who answers, what waits, and what is wrong
     Status(Place),
     /// Decide what the mirror is blocked about: whom to trust
@@ -55,6 +60,15 @@ pub(in crate::cli) struct AuditArgs {
     /// Make digests anew from the bytes of both sides; reads everything
     #[arg(long)]
     pub(super) deep: bool,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct DropArgs {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Nothing else says that it is meant
+    #[arg(long, required = true)]
+    pub(super) yes: bool,
 }
 
 #[derive(Args)]
@@ -105,6 +119,7 @@ impl Command {
             Self::Push(place) | Self::Pull(place) | Self::Rebuild(place) => place,
             Self::Status(place) | Self::DeadLetters(place) => place,
             Self::Audit(args) => &args.place,
+            Self::Drop(args) => &args.place,
             Self::Repair(args) => &args.place,
             Self::Resolve(args) => &args.place,
         }

@@ -32,7 +32,7 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
     if !matches!(command, Command::Pull(_) | Command::Rebuild(_)) {
         expect_store(global.data())?;
     }
-    let Settings { store, mirror } = global.settings()?.settings;
+    let Settings { store, mirror, .. } = global.settings()?.settings;
     let options = options(place, mirror)?.manual(!matches!(command, Command::Resolve(_)));
     let store = Store::open(global.data(), store)?;
     let mirror = Mirror::start(&store, options)?;
@@ -43,6 +43,7 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
         Command::Audit(args) => run.audits(place, args.deep, out),
         Command::Repair(args) => run.repairs(args, out),
         Command::Rebuild(_) => run.rebuild(place, out),
+        Command::Drop(args) => run.drop_there(place, args.yes, out),
         Command::Status(_) => run.status(out),
         Command::Resolve(args) => run.resolve(args.trust.into(), out),
         Command::DeadLetters(_) => run.dead_letters(out),
@@ -85,6 +86,12 @@ struct Moved {
 }
 
 #[derive(Serialize)]
+struct Dropped {
+    collection: String,
+    rows: u64,
+}
+
+#[derive(Serialize)]
 struct Compared {
     equal: bool,
     collections: Vec<AuditReport>,
@@ -110,6 +117,24 @@ impl Run {
             self.watch("rebuild", |mirror| mirror.rebuild(&name))?;
         }
         self.moved("taken over", self.mirror.status().pulled, start, out)
+    }
+
+    fn drop_there(&self, place: &Place, is_meant: bool, out: &mut dyn Write) -> Result<bool> {
+        if place.collection.is_empty() || !is_meant {
+            let message = "no collection is named; give --collection beside --yes: its rows in the database are deleted";
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        let drop = |name: &String| {
+            let rows = self.watch("drop", |mirror| mirror.drop_in_database(name))?;
+            Ok(Dropped { collection: name.clone(), rows })
+        };
+        let dropped: Vec<Dropped> = place.collection.iter().map(drop).collect::<Result<_>>()?;
+        self.tell(&dropped, out, |out| {
+            dropped.iter().try_for_each(|Dropped { collection, rows }| {
+                writeln!(out, "{collection}: {rows} rows deleted in the database")
+            })
+        })?;
+        Ok(true)
     }
 
     fn audits(&self, place: &Place, is_deep: bool, out: &mut dyn Write) -> Result<bool> {
@@ -217,6 +242,9 @@ impl Run {
         let equal = collections.iter().all(AuditReport::is_equal);
         let compared = Compared { equal, collections };
         self.tell(&compared, out, |out| {
+            if compared.collections.is_empty() {
+                return writeln!(out, "there is no collection to compare, neither here nor in the database");
+            }
             compared.collections.iter().try_for_each(|one| report::audit(one, out))
         })?;
         Ok(equal)

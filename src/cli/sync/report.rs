@@ -10,6 +10,7 @@ const IDS_SHOWN: usize = 20;
 pub(super) fn audit(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
     let verdict = match (report.is_equal(), report.drift()) {
         (true, _) => "equal".to_owned(),
+        (false, drift) if report.is_cut => format!("{drift} rows differ, and others that are not named"),
         (false, drift) => format!("{drift} rows differ"),
     };
     let depth = if report.is_deep { ", byte for byte" } else { "" };

@@ -199,7 +199,7 @@ impl Inner {
             "chunk {} cannot be read: {why}, in {} of collection {:?}; write it again, or run `nearfield doctor`",
             crate::error::excerpt(id),
             self.file_of(slot),
-            &*self.name
+            self.name()
         );
         Error::new(ErrorKind::Corrupt, message)
     }

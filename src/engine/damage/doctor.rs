@@ -251,7 +251,7 @@ impl Doctor<'_> {
                 let is_sound = match kind {
                     Kind::Rows => RowsCommit::parse(payload).is_some(),
                     Kind::Mirrored => RowsCommit::parse_mirrored(payload).is_some(),
-                    Kind::Create | Kind::Drop => true,
+                    Kind::Create | Kind::Drop | Kind::Names => true,
                 };
                 if !is_sound {
                     senseless.push(seq);

@@ -135,7 +135,7 @@ impl Shared {
             let what = format!(
                 "{} rows of collection {:?} are missing, of {first} and on",
                 rows.len(),
-                &*inner.name
+                inner.name()
             );
             self.note_damaged(what);
         }
@@ -175,7 +175,7 @@ impl Inner {
         let hash = self.files.lock().missing.hash_of(slot);
         let file = view.tables.rows.file(slot.block().index());
         LostRow {
-            collection: self.name.to_string(),
+            collection: self.name().to_string(),
             slot: slot.0,
             id: body.as_ref().map(|row| row.id.to_owned()),
             version: body.as_ref().map(|row| row.ver.0),

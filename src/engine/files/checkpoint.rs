@@ -34,6 +34,7 @@ pub(crate) enum Scope {
 /// A collection at one instant.
 pub(crate) struct Subject {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) name: Arc<str>,
     pub(crate) view: Arc<View>,
     /// Blocks whose codes need a file that is not the one that they have.
     pub(crate) remade: BTreeSet<u16>,
@@ -73,9 +74,10 @@ impl Shared {
         let before = std::mem::take(&mut next.collections);
         for subject in &subjects {
             let old = before.iter().find(|entry| entry.number == subject.inner.number);
-            let entry = old.cloned().unwrap_or_else(|| {
-                CollectionEntry::new(subject.inner.number, &subject.inner.name, subject.inner.schema.clone())
+            let mut entry = old.cloned().unwrap_or_else(|| {
+                CollectionEntry::new(subject.inner.number, &subject.name, subject.inner.schema.clone())
             });
+            entry.name = subject.name.to_string();
             next.collections.push(self.write_collection(
                 home,
                 subject,
@@ -149,6 +151,7 @@ impl Shared {
         self.line.between(|mark| {
             let subject = |inner: &Arc<Inner>| Subject {
                 inner: inner.clone(),
+                name: inner.name(),
                 remade: inner.files.lock().remade.clone(),
                 view: inner.view.load_full(),
                 marked: self.line.tie().is_attached().then(|| inner.marks().image()),

@@ -9,11 +9,12 @@ use crate::config::{Options, Schema};
 use crate::disk::{Bug, Disk, planted};
 use crate::engine::damage::missing::{Missing, Trace};
 use crate::engine::inner::{Files, Inner, Parts};
-use crate::engine::store::{Shared, check_name};
+use crate::engine::names::check_any_name;
+use crate::engine::store::Shared;
 use crate::engine::tap::Marks;
 use crate::engine::view::View;
 use crate::engine::write::draft::{Clock, NewRow};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::ids::{ChunkId, Seq, Slot, Ver};
 use crate::manifest::{Manifest, Marked};
 use crate::record::Grave;
@@ -31,6 +32,13 @@ pub(crate) struct Described {
     pub(crate) number: u32,
     pub(crate) name: String,
     pub(crate) schema: Schema,
+}
+
+/// What a record says of collections that got other names.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Renamed {
+    pub(crate) names: Vec<(u32, String)>,
 }
 
 pub(crate) struct Replay {
@@ -102,7 +110,7 @@ impl Replay {
             Kind::Create => {
                 let new = described(payload).ok_or_else(|| unreadable(seq))?;
                 new.schema.validate()?;
-                check_name(&new.name)?;
+                check_any_name(&new.name)?;
                 self.next_collection = self.next_collection.max(new.number.saturating_add(1));
                 let fresh = || {
                     Redone::new(
@@ -117,6 +125,16 @@ impl Replay {
             Kind::Drop => {
                 let gone = described(payload).ok_or_else(|| unreadable(seq))?;
                 self.collections.remove(&gone.number);
+            }
+            Kind::Names => {
+                let renamed: Renamed = serde_json::from_slice(payload).map_err(|_| unreadable(seq))?;
+                for (number, name) in renamed.names {
+                    check_any_name(&name)?;
+                    // One that is not there was dropped later.
+                    if let Some(redone) = self.collections.get_mut(&number) {
+                        redone.name = name;
+                    }
+                }
             }
         }
         Ok(())
@@ -140,11 +158,16 @@ impl Replay {
     /// The collections as they were, by name.
     pub(crate) fn finish(self, shared: &Shared, disk: &dyn Disk) -> Result<BTreeMap<String, Arc<Inner>>> {
         let (seq, is_attached) = (self.seq, self.is_attached);
-        let done = self.collections.into_values().map(|redone| {
-            let inner = redone.finish(shared, disk, seq, is_attached)?;
-            Ok((inner.name.to_string(), Arc::new(inner)))
-        });
-        done.collect()
+        let mut found = BTreeMap::new();
+        for redone in self.collections.into_values() {
+            let inner = Arc::new(redone.finish(shared, disk, seq, is_attached)?);
+            if let Some(other) = found.insert(inner.name().to_string(), inner) {
+                let twice =
+                    format!("two collections are called {}; run `nearfield doctor`", excerpt(&other.name()));
+                return Err(Error::new(ErrorKind::Corrupt, twice));
+            }
+        }
+        Ok(found)
     }
 }
 

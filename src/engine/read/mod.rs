@@ -1,6 +1,7 @@
 //! The life of a search: the question, the plan and the walk, the ranking, the answer.
 
 pub(super) mod answer;
+pub(super) mod documents;
 pub(super) mod filling;
 pub(super) mod filters;
 pub(super) mod rank;

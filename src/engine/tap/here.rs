@@ -13,6 +13,9 @@ use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Acknowledgements that are taken in while a commit waits for the marks.
+const ACKNOWLEDGED_MAX: usize = 64;
+
 impl Inner {
     pub(crate) fn tie(&self) -> &Tie {
         self.line.tie()
@@ -61,7 +64,9 @@ impl Inner {
             return;
         }
         let now = self.line.token().seq;
-        self.marks().acknowledge(tickets, now);
+        for some in tickets.chunks(ACKNOWLEDGED_MAX) {
+            self.marks().acknowledge(some, now);
+        }
         self.tie().notify();
     }
 

@@ -28,6 +28,7 @@ pub(crate) use digests::Digests;
 pub(crate) use elsewhere::{Answer, Elsewhere, Lack, Neighbour, Pick, Question};
 pub(crate) use ledger::Ledger;
 pub(crate) use marks::{Marks, Step};
+pub(crate) use outgoing::Sheaf;
 pub(crate) use stage::Tapped;
 pub(crate) use tie::Tie;
 
@@ -52,6 +53,7 @@ pub(crate) struct Tap {
 #[derive(Clone)]
 pub(crate) struct TapCollection {
     inner: Arc<Inner>,
+    name: Arc<str>,
 }
 
 /// What is to be acknowledged, exactly.
@@ -180,13 +182,13 @@ impl Tap {
 
     pub(crate) fn collections(&self) -> Result<Vec<TapCollection>> {
         self.tie().ensure_open()?;
-        Ok(self.shared.open_collections().into_iter().map(|inner| TapCollection { inner }).collect())
+        Ok(self.shared.shown_collections().into_iter().map(TapCollection::new).collect())
     }
 
     /// Opens or makes a collection.
     pub(crate) fn collection(&self, name: &str, schema: &Schema) -> Result<TapCollection> {
         self.tie().ensure_open()?;
-        Ok(TapCollection { inner: self.shared.find_or_create(name, schema.clone())? })
+        Ok(TapCollection::new(self.shared.find_or_create(name, schema.clone())?))
     }
 
     /// Everything up to this commit is clean in all collections, or was replaced since; wakes who waits for it in
@@ -194,8 +196,8 @@ impl Tap {
     pub(crate) fn clean_seq(&self) -> Seq {
         // Before the marks: they know of every commit up to this one.
         let last = self.shared.line.token().seq;
-        let collections = self.shared.collections.read();
-        let dirty = collections.values().filter_map(|inner| inner.marks().first_dirty()).min();
+        let collections = self.shared.shown_collections();
+        let dirty = collections.iter().filter_map(|inner| inner.marks().first_dirty()).min();
         dirty.map_or(last, |dirty| last.min(Seq(dirty.0.saturating_sub(1))))
     }
 
@@ -214,8 +216,17 @@ impl Tap {
 }
 
 impl TapCollection {
+    fn new(inner: Arc<Inner>) -> Self {
+        Self { name: inner.name(), inner }
+    }
+
     pub(crate) fn name(&self) -> &str {
-        &self.inner.name
+        &self.name
+    }
+
+    /// Another one after it was dropped and made again.
+    pub(crate) fn number(&self) -> u32 {
+        self.inner.number
     }
 
     pub(crate) fn schema(&self) -> Schema {

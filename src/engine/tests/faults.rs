@@ -53,6 +53,9 @@ fn cases() -> Vec<Case> {
         [
             Op::Create("c"),
             Op::Drop("b"),
+            Op::Rename("a", "b"),
+            Op::Rename("b", "c"),
+            Op::Exchange("a", rows(0..9, 9), vec!["id-3".into(), "id-30".into()]),
             Op::Upsert("a", rows(7..8, 9)),
             Op::Upsert("a", rows(0..45, 9)),
             Op::Delete("a", vec!["id-3".into(), "id-30".into()]),
@@ -77,7 +80,7 @@ impl Base {
         let mut walked = 0;
         while walked < 8 {
             let op = world.draw();
-            if !matches!(op, Op::Drop(_) | Op::Create(_)) {
+            if !matches!(op, Op::Drop(_) | Op::Create(_) | Op::Rename(..)) {
                 world.step(&op).unwrap();
                 walked += 1;
             }

@@ -8,7 +8,7 @@ use crate::engine::{Store, Token};
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::ids::Ver;
-use crate::record::Chunk;
+use crate::record::{Chunk, admit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,11 @@ pub(super) enum Op {
     Delete(&'static str, Vec<String>),
     DeleteDocument(&'static str, String, Option<&'static str>),
     DeleteLang(&'static str, &'static str),
+    /// Rows that come and ids that go, in one commit.
+    Exchange(&'static str, Vec<Chunk>, Vec<String>),
     Create(&'static str),
+    /// Two names change places, the second of which may be free.
+    Rename(&'static str, &'static str),
     Drop(&'static str),
     Checkpoint(Scope),
     /// Buffered commits to the disk.
@@ -98,6 +102,11 @@ impl Op {
         let name = open[random.below(open.len())];
         match random.below(40) {
             0 => Self::Drop(name),
+            20 => Self::Rename(name, NAMES[random.below(NAMES.len())]),
+            21..=22 => {
+                let gone = (0..random.below(6)).map(|_| format!("id-{}", random.below(IDS))).collect();
+                Self::Exchange(name, (0..random.below(6)).map(|_| chunk(random)).collect(), gone)
+            }
             1..=2 => Self::Reopen { close: true },
             3..=4 => Self::Reopen { close: false },
             5..=7 => Self::Checkpoint(Scope::Seal),
@@ -138,6 +147,15 @@ impl Op {
             Self::DeleteLang(name, lang) => {
                 change(name, &|rows| rows.retain(|_, c| c.metadata["lang"] != *lang))
             }
+            Self::Exchange(name, chunks, ids) => change(name, &|rows| {
+                rows.extend(chunks.iter().map(|c| (c.id.clone(), c.clone())));
+                rows.retain(|id, _| !ids.contains(id));
+            }),
+            Self::Rename(from, to) => {
+                let (one, other) = (state.remove(*from), state.remove(*to));
+                state.extend(one.into_iter().map(|rows| ((*to).to_owned(), rows)));
+                state.extend(other.into_iter().map(|rows| ((*from).to_owned(), rows)));
+            }
             Self::Create(name) => drop(state.insert((*name).to_owned(), Arc::default())),
             Self::Drop(name) => drop(state.remove(*name)),
             Self::Checkpoint(_) | Self::Flush | Self::Reopen { .. } => {}
@@ -162,6 +180,16 @@ impl Op {
             }
             Self::DeleteLang(name, lang) => {
                 store.open_collection(name)?.delete_where(&Filter::eq("lang", *lang))?;
+            }
+            Self::Exchange(name, chunks, ids) => {
+                let gone = ids.iter().map(|id| id.as_str().into()).collect();
+                let rows = chunks.iter().map(|c| admit(c.clone(), DIM, false).unwrap()).collect();
+                store.open_collection(name)?.exchange(rows, gone)?;
+            }
+            Self::Rename(from, to) => {
+                let is_taken = from != to && store.open_collection(to).is_ok();
+                let changes = [(*from, *to), (*to, *from)];
+                store.rename(if is_taken { &changes } else { &changes[..1] })?;
             }
             Self::Create(name) => drop(store.create_collection(name, schema())?),
             Self::Drop(name) => store.drop_collection(name)?,

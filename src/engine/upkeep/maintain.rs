@@ -38,6 +38,9 @@ const MEND_ROUNDS: usize = 8;
 /// Slots mended while nobody may link.
 const MEND_STEP: usize = 64;
 
+/// Lists of one step of [`Inner::reclaim`].
+const RECLAIM_LISTS: usize = 1_024;
+
 impl Inner {
     /// Trains the codec on the first batch, before a row is encoded. The caller holds the writer's lock.
     pub(crate) fn train_first<'r>(&self, view: &mut View, rows: impl Iterator<Item = &'r Row> + Clone) {
@@ -89,6 +92,16 @@ impl Inner {
             return true;
         }
         self.drop_empty_blocks()
+    }
+
+    /// The chores until none is left, then a pass over all lists, however few are dead, and what that makes possible.
+    pub(crate) fn reclaim(self: &Arc<Self>, goes_on: &dyn Fn() -> bool) -> Result<()> {
+        while goes_on() && self.care(RECLAIM_LISTS) {}
+        if goes_on() {
+            self.heal_all()?;
+        }
+        while goes_on() && self.care(RECLAIM_LISTS) {}
+        Ok(())
     }
 
     /// Leads every list around dead slots, links what no walk reaches, and gives back blocks whose rows are all gone.

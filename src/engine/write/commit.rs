@@ -138,6 +138,11 @@ impl Line {
         })
     }
 
+    /// Refuses what an order that adds something would be refused for.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.lead.lock().check_writable()
+    }
+
     /// Takes no more orders. What was acknowledged is durable when this returns `Ok`.
     pub(crate) fn close(&self) -> Result<()> {
         let mut lead = self.lead.lock();
@@ -257,14 +262,26 @@ impl Line {
 impl Lead {
     /// Refuses what must not even be written to the log.
     fn check(&mut self, order: &Order) -> Result<()> {
+        if order.needs_space() {
+            return self.check_writable();
+        }
+        self.check_open()?;
+        self.log.as_ref().map_or(Ok(()), Log::check_poison)
+    }
+
+    fn check_writable(&mut self) -> Result<()> {
+        self.check_open()?;
+        match &mut self.log {
+            Some(log) => log.check_poison().and_then(|()| log.check_space()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
         if self.is_closed {
             return Err(Error::new(ErrorKind::Closed, "the store was closed; open it again"));
         }
-        match &mut self.log {
-            Some(log) if order.needs_space() => log.check_poison().and_then(|()| log.check_space()),
-            Some(log) => log.check_poison(),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

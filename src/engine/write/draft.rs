@@ -26,6 +26,8 @@ pub(crate) struct Order {
 pub(crate) enum Change {
     /// Rows, each with its place in the writer's batch.
     Upsert(Vec<(usize, Row)>),
+    /// Rows that come and ids that go, in one commit.
+    Exchange(Vec<(usize, Row)>, Vec<ChunkId>),
     Delete(Pick),
     /// Live rows among these slots are stored again, so that their block can go.
     Move(Vec<Slot>),
@@ -42,6 +44,8 @@ pub(crate) enum Event {
     Create(String),
     /// It was dropped.
     Drop(String),
+    /// Collections got other names; the text says which.
+    Names(String),
 }
 
 /// Rows to delete.
@@ -155,7 +159,7 @@ impl Order {
     /// Bytes that it adds to a group, about.
     pub(crate) fn bytes(&self) -> usize {
         match &self.change {
-            Change::Upsert(rows) => rows.iter().map(|(_, row)| row.bytes()).sum(),
+            Change::Upsert(rows) | Change::Exchange(rows, _) => rows.iter().map(|(_, row)| row.bytes()).sum(),
             Change::Move(slots) => slots.len() * self.collection.schema.dim * size_of::<f32>(),
             Change::Tapped(tapped) => tapped.bytes(),
             Change::Delete(_) | Change::Event(_) => 0,
@@ -181,6 +185,7 @@ impl Order {
     pub(crate) fn needs_space(&self) -> bool {
         match &self.change {
             Change::Upsert(_) | Change::Event(Event::Create(_)) => true,
+            Change::Exchange(rows, _) => !rows.is_empty(),
             Change::Tapped(tapped) => tapped.brings_rows(),
             _ => false,
         }
@@ -260,6 +265,13 @@ impl Draft {
         };
         match change {
             Change::Upsert(rows) => self.stage_rows(rows, tenant, clock, &mut staged),
+            Change::Exchange(rows, gone) => {
+                // The clock moves for rows alone.
+                if !rows.is_empty() {
+                    self.stage_rows(rows, tenant, clock, &mut staged);
+                }
+                self.stage_delete(Pick::Ids(gone), tenant, clock, &mut staged);
+            }
             Change::Delete(pick) => self.stage_delete(pick, tenant, clock, &mut staged),
             Change::Move(slots) => self.stage_move(slots, &mut staged),
             Change::Tapped(tapped) => self.stage_tapped(tapped, clock, &mut staged),

@@ -276,6 +276,10 @@ fn pieces_of(commit: &Staged) -> (Kind, Vec<u8>, RowsPayload) {
             head.extend_from_slice(text.as_bytes());
             Kind::Drop
         }
+        Event::Names(text) => {
+            head.extend_from_slice(text.as_bytes());
+            Kind::Names
+        }
     };
     (kind, head, rows)
 }

@@ -69,6 +69,27 @@ impl Inner {
         tenant: Option<&str>,
     ) -> Result<Ack> {
         self.ensure_open()?;
+        let (results, rows) = self.admit_all(chunks, tenant);
+        self.store_rows(results, rows.len(), self.order(Change::Upsert(rows), tenant))
+    }
+
+    /// Stores rows that were admitted and deletes those of these ids, at one seq: all of it is there afterwards, or nothing.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "imports are its user"))]
+    pub(crate) fn exchange(self: &Arc<Self>, rows: Vec<Row>, gone: Vec<ChunkId>) -> Result<Ack> {
+        self.ensure_open()?;
+        let taken = |row: &Row| RowResult { id: row.id.clone(), rejected: None };
+        let results: Vec<RowResult> = rows.iter().map(taken).collect();
+        let rows = rows.into_iter().enumerate().collect();
+        let admitted = results.len();
+        self.store_rows(results, admitted, self.order(Change::Exchange(rows, gone), None))
+    }
+
+    /// The rows that the chunks are, each with its place, and what became of each chunk so far.
+    fn admit_all(
+        &self,
+        chunks: impl Iterator<Item = Chunk>,
+        tenant: Option<&str>,
+    ) -> (Vec<RowResult>, Vec<(usize, Row)>) {
         let cosine = self.schema.metric == crate::config::Metric::Cosine;
         let mut results = Vec::new();
         let mut rows: Vec<(usize, Row)> = Vec::new();
@@ -87,8 +108,17 @@ impl Inner {
             };
             results.push(RowResult { id, rejected });
         }
-        let admitted = rows.len();
-        let done = self.line.commit(self.order(Change::Upsert(rows), tenant))?;
+        (results, rows)
+    }
+
+    /// Commits an order of `admitted` rows; what became of the chunks.
+    fn store_rows(
+        self: &Arc<Self>,
+        mut results: Vec<RowResult>,
+        admitted: usize,
+        order: Order,
+    ) -> Result<Ack> {
+        let done = self.line.commit(order)?;
         for (at, reason) in &done.refused {
             results[*at].rejected = Some((*reason).to_owned());
         }

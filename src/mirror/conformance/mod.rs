@@ -63,9 +63,11 @@ macro_rules! conformance {
             upkeep::an_edit_by_hand_is_newer_and_has_no_digest,
             upkeep::a_stamp_holds_for_the_version_that_was_looked_at,
             upkeep::a_stamp_passes_over_what_somebody_holds,
+            upkeep::who_holds_rows_is_told_at_once,
             upkeep::a_deletion_by_hand_is_a_deletion,
             upkeep::deletions_stay_until_every_node_has_seen_them,
             upkeep::a_collection_is_declared_once,
+            upkeep::a_collection_without_rows_can_be_undeclared,
             upkeep::looking_again_finds_the_same,
         }
     };

@@ -157,5 +157,5 @@ pub(crate) async fn nobody_has_neighbours_in_an_unknown_collection<R: Rig>(rig: 
     let site = Site::small(rig).await;
     let mut reading = site.read().await;
     let fault = reading.nearest("nothing", &near(&[0.0, 0.0], None, &[]), 10).await.unwrap_err();
-    assert_eq!(fault.class, FaultClass::Schema, "{fault:?}");
+    assert_eq!(fault.class, FaultClass::Transient, "{fault:?}");
 }

@@ -73,6 +73,24 @@ pub(crate) async fn a_stamp_passes_over_what_somebody_holds<R: Rig>(rig: &R) {
     assert_eq!(head(&site, "held").await, Some(find("held")));
 }
 
+pub(crate) async fn who_holds_rows_is_told_at_once<R: Rig>(rig: &R) {
+    let site = Site::small(rig).await;
+    let ids = ["free", "held", "never there"].map(ChunkId::from);
+    rig.edit(DOCS, "held", Some("x")).await;
+    rig.edit(DOCS, "free", Some("x")).await;
+    let held = async || site.remote().held(DOCS, &ids).await.unwrap();
+    assert!(held().await.is_empty());
+    let open = rig.open(DOCS, "held", Some("theirs")).await;
+    assert_eq!(held().await, ["held"]);
+    assert_eq!(
+        site.push(&[site.text("free", i64::MAX >> 2, "ours")]).await,
+        [Pushed::Stored],
+        "and nothing stays held"
+    );
+    rig.commit(open).await;
+    assert!(held().await.is_empty());
+}
+
 pub(crate) async fn a_deletion_by_hand_is_a_deletion<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     site.push(&[site.text("a", 5, "x")]).await;
@@ -106,6 +124,21 @@ pub(crate) async fn deletions_stay_until_every_node_has_seen_them<R: Rig>(rig: &
     assert_eq!(site.remote().collect(Ver(100)).await.unwrap(), 1, "d came after what they have seen");
     assert!(site.row("d").await.is_some() && site.row("c").await.is_some() && site.row("b").await.is_none());
     assert_eq!(site.remote().look(NODE).await.unwrap().tombstone_floor, 21);
+}
+
+pub(crate) async fn a_collection_without_rows_can_be_undeclared<R: Rig>(rig: &R) {
+    let site = Site::small(rig).await;
+    site.push(&[site.text("a", 5, "x")]).await;
+    let known = async || site.remote().collections().await.unwrap().len();
+    assert!(!site.remote().undeclare(DOCS).await.unwrap());
+    assert_eq!(known().await, 1, "it has a row");
+    site.push(&[deletion("a", 6)]).await;
+    assert!(site.remote().undeclare(DOCS).await.unwrap());
+    assert_eq!(known().await, 0);
+    assert!(site.remote().undeclare("never there").await.unwrap());
+    let again = RemoteCollection { name: DOCS.to_owned(), schema: site.schema.clone() };
+    site.remote().declare(&again).await.unwrap();
+    assert_eq!(site.row("a").await, Some(deletion("a", 6)), "the deletion is remembered all the same");
 }
 
 pub(crate) async fn a_collection_is_declared_once<R: Rig>(rig: &R) {

@@ -33,6 +33,8 @@ struct History {
     has_lost: bool,
     /// The greatest version that a clean row of each replica has had.
     highest: Vec<BTreeMap<ChunkId, Stamp>>,
+    /// What hosts have deleted since the last step of a mirror began.
+    deleted: Arc<Mutex<BTreeSet<ChunkId>>>,
 }
 
 fn below(random: &mut Random, bound: u64) -> u64 {
@@ -59,6 +61,7 @@ impl History {
             accepted: BTreeMap::new(),
             has_lost: false,
             highest: vec![BTreeMap::new(); REPLICAS],
+            deleted: Arc::default(),
         }
     }
 
@@ -200,7 +203,13 @@ impl History {
         let which = self.pick(4);
         self.replicas[at].line.surprise(match which {
             0 => Box::new(move || _ = docs.upsert([Chunk::new(id).vector([x, 1.0])]).unwrap()),
-            1 => Box::new(move || _ = docs.delete([id]).unwrap()),
+            1 => {
+                let deleted = self.deleted.clone();
+                Box::new(move || {
+                    docs.delete([id]).unwrap();
+                    deleted.lock().insert(id.into());
+                })
+            }
             2 => Box::new(move || _ = world.lock().edit(DOCS, id, Some(&[x, 2.0]))),
             _ => Box::new(move || {
                 let xid = world.lock().open().first().copied();
@@ -245,7 +254,9 @@ impl History {
             self.replicas[at].run(async |sides| sides.resolve(trust)).unwrap().unwrap();
             return self.forgive();
         }
-        let before = self.live(at);
+        self.deleted.lock().clear();
+        let before: BTreeSet<ChunkId> =
+            IDS.into_iter().filter(|id| self.replicas[at].x(id).is_some()).map(ChunkId::from).collect();
         let was_told = self.replicas[at].sides.verdict.is_some();
         let is_connected = self.replicas[at].sides.database.is_some();
         let unverified = self.replicas[at].sides.memory.unverified().map(str::to_owned);
@@ -287,8 +298,10 @@ impl History {
         };
         let told = self.replicas[at].sides.blocked.as_ref().map(ToString::to_string);
         self.log.push(format!("{at} {what} {}", told.unwrap_or_default()));
-        // Somebody may have deleted meanwhile: then what is gone is dirty.
-        let gone = before.difference(&self.live(at)).count();
+        // Somebody may have deleted meanwhile: then what is gone is dirty, or was sent already.
+        let mut left = self.live(at);
+        left.append(&mut self.deleted.lock().clone());
+        let gone = before.difference(&left).count();
         assert!(was_told || gone <= GUARD, "M17: {at} {what}, and {gone} rows are gone");
     }
 

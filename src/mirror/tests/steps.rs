@@ -1,9 +1,11 @@
 //! Each step by example, on calm lines.
 
 use super::*;
+use crate::error::ErrorKind;
 use crate::mirror::memory::Ignored;
 use crate::mirror::options::{RebuildPolicy, Trust};
 use crate::mirror::remote::RemoteCollection;
+use crate::mirror::trouble::Trouble;
 
 fn two() -> (Arc<Mutex<World>>, Replica, Replica) {
     let world = world();
@@ -144,6 +146,71 @@ fn a_deep_audit_sees_bytes_that_no_digest_tells_of() {
     }
 }
 
+/// Each call takes six seconds.
+fn slow(a: &Replica) {
+    a.line.calm();
+    for _ in 0..2_000 {
+        let clock = a.clock.clone();
+        a.line.surprise(Box::new(move || _ = clock.fetch_add(6_000, Ordering::Relaxed)));
+    }
+}
+
+#[test]
+fn m24_a_deep_comparison_reads_in_short_transactions_to_the_end() {
+    let (world, mut a, _) = two();
+    (0..300).for_each(|n| a.put(&format!("r{n:03}"), n as f32));
+    a.settle();
+    for id in ["r000", "r299"] {
+        let key = (DOCS.to_owned(), id.to_owned());
+        let row = crate::mirror::twin::row(id, &[77.0, 1.0]);
+        world.lock().rows.get_mut(&key).unwrap().last_mut().unwrap().row = Some(row);
+    }
+    slow(&a);
+    let before = a.line.statements();
+    let deep = a.run(async |sides| sides.audit(DOCS, true).await).unwrap().unwrap();
+    assert_eq!(deep.hand_edited, ["r000", "r299"]);
+    // Begin, scan and end of one, and of several if the rows came in pieces; then the comparison, and both rows again.
+    assert!(a.line.statements() - before >= 3 + 4, "{} statements", a.line.statements() - before);
+    assert_eq!(a.sides.auditing, None);
+}
+
+#[test]
+fn what_is_on_its_way_is_not_sent_beside_it() {
+    let world = world();
+    let mut a = Replica::new(&world, MirrorOptions::default().batch_rows_max(2));
+    a.settle();
+    (0..11).for_each(|n| a.put(&format!("r{n:02}"), 1.0));
+    let before = a.line.statements();
+    let round = a.run(async |sides| sides.push().await).unwrap().unwrap();
+    assert_eq!((round.rows, a.line.statements() - before, a.sides.counts.pushed), (11, 6, 11));
+    assert!(a.run(async |sides| sides.push().await).unwrap().unwrap().is_idle);
+}
+
+#[test]
+fn m24_a_comparison_ends_in_time_and_a_repair_finds_the_rest() {
+    for trust in [Trust::Database, Trust::Local] {
+        let (world, mut a, _) = two();
+        (0..300).for_each(|n| a.put(&format!("r{n:03}"), n as f32));
+        a.settle();
+        let rows = |world: &World| world.live(DOCS).len();
+        {
+            let mut world = world.lock();
+            for n in (0..300).step_by(20) {
+                world.rows.remove(&(DOCS.to_owned(), format!("r{n:03}")));
+            }
+        }
+        slow(&a);
+        let report = a.run(async |sides| sides.audit(DOCS, false).await).unwrap().unwrap();
+        assert!(report.is_cut && report.drift() < 15 && !report.is_equal(), "{report:?}");
+        assert_eq!((report.local.rows, report.database.rows), (300, 285), "the roots are whole");
+        slow(&a);
+        let done = a.run(async |sides| sides.repair(DOCS, trust, false).await).unwrap().unwrap();
+        assert!(done.is_equal() && !done.is_cut && done.repaired == 15, "{done:?}");
+        let left = if trust == Trust::Local { 300 } else { 285 };
+        assert_eq!((a.docs.count(None).unwrap(), rows(&world.lock())), (left, left));
+    }
+}
+
 #[test]
 fn an_empty_store_is_filled_and_a_filling_that_is_killed_goes_on() {
     let (world, mut a, mut b) = two();
@@ -250,6 +317,74 @@ fn collections_are_agreed_upon_and_shapes_that_differ_are_left_alone() {
     b.run(async |sides| sides.greet().await).unwrap().unwrap();
     b.settle();
     assert_eq!(b.store.open_collection("wide").unwrap().count(None).unwrap(), 1);
+}
+
+#[test]
+fn a_dropped_collection_goes_from_the_database_when_somebody_says_so() {
+    let (world, mut a, mut b) = two();
+    (0..6).for_each(|n| a.put(&format!("r{n}"), 1.0));
+    a.settle();
+    b.settle();
+    let here = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap_err();
+    assert!(matches!(here, Trouble::Local(error) if error.kind() == ErrorKind::Conflict), "it is here still");
+    a.store.drop_collection(DOCS).unwrap();
+    a.run(async |sides| sides.greet().await).unwrap().unwrap();
+    assert_eq!(world.lock().live(DOCS).len(), 6, "nobody has said so");
+    assert_eq!(a.sides.status().unwrap().ignored.len(), 1);
+    // Somebody writes on, behind what is gone through already.
+    (0..4).for_each(|_| a.line.surprise(Box::new(|| {})));
+    let by_hand = world.clone();
+    a.line.surprise(Box::new(move || _ = by_hand.lock().edit(DOCS, "a", Some(&[1.0, 1.0]))));
+    let busy = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap_err();
+    assert!(
+        matches!(busy, Trouble::Local(error) if error.kind() == ErrorKind::Conflict),
+        "it is not forgotten"
+    );
+    let gone = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap();
+    assert_eq!((gone, world.lock().live(DOCS).len()), (1, 0));
+    assert!(world.lock().collections.is_empty());
+    let again = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap_err();
+    assert!(matches!(again, Trouble::Local(error) if error.kind() == ErrorKind::NotFound));
+    a.run(async |sides| sides.greet().await).unwrap().unwrap();
+    assert!(a.sides.status().unwrap().ignored.is_empty() && a.store.collections().is_empty());
+    // Who holds it hears of deletions.
+    b.run(async |sides| sides.greet().await).unwrap().unwrap();
+    b.settle();
+    assert_eq!((b.docs.count(None).unwrap(), b.sides.blocked.is_some()), (0, false));
+    // A new one of the name has nothing to do with the old.
+    a.docs = a.store.create_collection(DOCS, schema()).unwrap();
+    a.put("r1", 2.0);
+    a.run(async |sides| sides.greet().await).unwrap().unwrap();
+    a.settle();
+    b.settle();
+    assert_eq!((b.x("r1"), world.lock().live(DOCS).len()), (Some(2.0), 1));
+}
+
+#[test]
+fn a_collection_made_anew_gets_its_rows_and_not_the_letters_of_the_old_one() {
+    for dies in [false, true] {
+        let (world, mut a, _) = two();
+        ["x", "y"].iter().for_each(|id| a.put(id, 1.0));
+        world.lock().poison.insert((DOCS.into(), "x".into()));
+        a.settle();
+        assert_eq!(a.sides.letters.len(), (1, 0));
+        world.lock().poison.clear();
+        a.store.drop_collection(DOCS).unwrap();
+        a.docs = a.store.create_collection(DOCS, schema()).unwrap();
+        if dies {
+            a.clock.fetch_add(1_000, Ordering::Relaxed);
+            a.crash();
+        }
+        assert!(a.sides.has_new_collection().unwrap(), "it is noticed at once");
+        a.put("z", 3.0);
+        a.run(async |sides| sides.greet().await).unwrap().unwrap();
+        assert!(!a.sides.has_new_collection().unwrap());
+        a.settle();
+        assert_eq!((a.x("x"), a.x("y"), x_there(&world, "z")), (None, Some(1.0), Some(3.0)), "{dies}");
+        assert_eq!(a.sides.letters.len(), (0, 0));
+        let audit = a.run(async |sides| sides.audit(DOCS, true).await).unwrap().unwrap();
+        assert!(audit.is_equal(), "{audit:?}");
+    }
 }
 
 #[test]

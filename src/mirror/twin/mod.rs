@@ -4,8 +4,8 @@
 //! when it was taken. Others write by hand and keep transactions open, with locks. Answers get lost, before the commit or after it, or
 //! the commit comes later still. A failover goes back to an older copy. It passes the suite of every remote (`rig`).
 //!
-//! Invariants: deterministic; every call is ready at once, but for one that hangs for ever; the versions of a row only rise, but for
-//! TRUNCATE and going back. Knows nothing of stores.
+//! Invariants: deterministic; every call is ready at once, but for pushes, which let others go first once, and for one that hangs for
+//! ever; the versions of a row only rise, but for TRUNCATE and going back. Knows nothing of stores.
 
 mod people;
 mod reading;
@@ -24,7 +24,8 @@ use reading::TwinReading;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// One node's line to the database.
 #[derive(Clone)]
@@ -158,10 +159,20 @@ impl Remote for Twin {
         Ok(())
     }
 
+    async fn undeclare(&self, collection: &str) -> Done<bool> {
+        let mut world = self.writable(false).await?.0;
+        if world.live(collection).is_empty() {
+            world.collections.remove(collection);
+        }
+        Ok(!world.collections.contains_key(collection))
+    }
+
     async fn push(&self, collection: &str, batch: &[Edition], mark: NodeMark) -> Done<Vec<Pushed>> {
+        // Others get a turn meanwhile.
+        pause().await;
         let (mut world, upset) = self.writable(true).await?;
         assert!(batch.is_sorted_by(|a, b| a.id < b.id), "a batch is sorted and has no id twice");
-        if batch.iter().any(|edition| world.is_locked(collection, &edition.id)) {
+        if world.is_table_locked || batch.iter().any(|edition| world.is_locked(collection, &edition.id)) {
             return Err(fault(FaultClass::Transient, "55P03"));
         }
         if batch.iter().any(|edition| world.is_poison(collection, edition)) {
@@ -181,6 +192,14 @@ impl Remote for Twin {
             Some(Upset::LostAfter) => Err(fault(FaultClass::Transient, "08006")),
             _ => Ok(pushed),
         }
+    }
+
+    async fn held(&self, collection: &str, ids: &[ChunkId]) -> Done<Vec<ChunkId>> {
+        let world = self.writable(false).await?.0;
+        if world.is_table_locked {
+            return Err(fault(FaultClass::Transient, "55P03"));
+        }
+        Ok(ids.iter().filter(|id| world.is_locked(collection, id)).cloned().collect())
     }
 
     async fn read(&self) -> Done<TwinReading> {
@@ -210,13 +229,41 @@ impl Remote for Twin {
     }
 }
 
-/// Drives a future whose calls are ready at once. Nothing if one hangs: then it is dropped.
+/// Returns when it is asked for the second time.
+async fn pause() {
+    let mut is_second = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut is_second, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Drives a future as long as it says that it goes on. Nothing if it hangs: then it is dropped.
 pub(crate) fn drive<F: Future>(future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        Poll::Ready(out) => Some(out),
-        Poll::Pending => None,
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(out) = future.as_mut().poll(&mut context) {
+            return Some(out);
+        }
+        if !woken.0.swap(false, Ordering::Relaxed) {
+            return None;
+        }
     }
 }
 

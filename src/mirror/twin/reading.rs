@@ -157,7 +157,7 @@ impl Reading for TwinReading {
     async fn nearest(&mut self, collection: &str, near: &Near<'_>, limit: usize) -> Done<Vec<Neighbour>> {
         let world = self.world().await?;
         let metric = world.collections.get(collection).map(|schema| schema.metric);
-        let metric = metric.ok_or_else(|| fault(FaultClass::Schema, "42P01"))?;
+        let metric = metric.ok_or_else(|| fault(FaultClass::Transient, "unknown"))?;
         let all = IdRange::default();
         let mut found: Vec<Neighbour> = self
             .live(&world, collection, &all)

@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) collections: BTreeMap<String, Schema>,
     /// Rows that are refused as data.
     pub(crate) poison: BTreeSet<(String, String)>,
+    /// Somebody holds the whole table, and lets it be read.
+    pub(crate) is_table_locked: bool,
     /// Batches that come a second time.
     pub(crate) echoes: Vec<(String, Vec<Edition>)>,
 }
@@ -76,6 +78,7 @@ impl World {
             floor: 0,
             collections: BTreeMap::new(),
             poison: BTreeSet::new(),
+            is_table_locked: false,
             echoes: Vec::new(),
         }
     }

@@ -14,8 +14,23 @@ fn a_table_that_somebody_has_locked() {
     person.run("BEGIN; LOCK TABLE nearfield.chunk IN ACCESS EXCLUSIVE MODE").unwrap();
     bed.put(&ids("row-", 0..4));
     bed.works_alone();
-    bed.until_reason("timeout");
+    bed.until_reason("lock");
     bed.works_alone();
+    person.run("COMMIT").unwrap();
+    bed.equals(url);
+}
+
+#[test]
+fn a_table_that_somebody_keeps_from_writers() {
+    let database = Cluster::shared().database();
+    let url = &database.url;
+    let bed = Bed::settled(within(url, 400), 20);
+    let mut person = Session::open(url).unwrap();
+    // As long as an index is made.
+    person.run("BEGIN; LOCK TABLE nearfield.chunk IN SHARE MODE").unwrap();
+    bed.put(&ids("row-", 0..20));
+    bed.until_reason("somebody holds the whole table");
+    assert_eq!(bed.status().dead_letters_out, 0);
     person.run("COMMIT").unwrap();
     bed.equals(url);
 }

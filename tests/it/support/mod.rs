@@ -1,5 +1,7 @@
 //! What several scenarios share: generated data with its truth, and nothing of the library's inside.
 
+#[cfg(feature = "server")]
+pub(crate) mod browser;
 pub(crate) mod data;
 #[cfg(all(feature = "mirror", feature = "server"))]
 pub(crate) mod postgres;
@@ -8,7 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 #[cfg(all(feature = "mirror", feature = "server"))]
 pub(crate) mod sql;
-#[cfg(all(feature = "mirror", feature = "server"))]
+#[cfg(feature = "server")]
 pub(crate) mod wait;
 
 /// A number that whoever runs the tests has set.

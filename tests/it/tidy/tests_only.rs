@@ -5,6 +5,10 @@ use super::{assert_each, assert_none, rust};
 
 /// Test files that may sleep, with the reason.
 const SLEEPERS: &[(&str, &str)] = &[
+    (
+        "tests/it/import/killed.rs",
+        "a process dies at a random instant: nothing is waited for, any delay is right",
+    ),
     ("tests/it/kill.rs", "a process dies at a random instant: nothing is waited for, any delay is right"),
     (
         "tests/it/mirror/killed.rs",

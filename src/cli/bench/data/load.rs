@@ -1,10 +1,10 @@
 //! Which files a run reads, and whether they belong together.
 
-use super::{Doc, Matrix, NO_ROW, Neighbours, Parsed, bad, matrix, metadata, neighbours, open};
+use super::{Doc, Matrix, NO_ROW, Neighbours, Parsed, bad, matrix, metadata, neighbours};
 use crate::cli::bench::args::SearchArgs;
+use crate::import::Lines;
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// Everything a run reads or makes before it builds.
@@ -32,24 +32,26 @@ pub(in super::super) fn load(args: &SearchArgs) -> Result<Option<Workload>> {
     if let (Some(truth), Some(path)) = (&truth, &files.truth) {
         check_truth(truth, queries.rows(), base.rows(), args.k).map_err(|what| bad(path, what))?;
     }
-    let metadata = files.metadata.as_deref().map(|path| {
-        metadata::read(BufReader::new(open(path)?.0), base.rows()).map_err(|what| bad(path, what))
-    });
+    let metadata = files
+        .metadata
+        .as_deref()
+        .map(|path| metadata::read(Lines::open(path)?, base.rows()).map_err(|what| bad(path, what)));
     let source = files.base.display().to_string();
     Ok(Some(Workload { source, base, queries, truth, metadata: metadata.transpose()? }))
 }
+
+/// Lines of JSON, packed or not.
+const DOCS: [&str; 2] = ["docs.jsonl", "docs.jsonl.zst"];
 
 /// Vectors and, where there are any, documents: those of `docs`, or of the folder.
 pub(in super::super) fn load_docs(folder: &Path, docs: Option<&Path>) -> Result<(Matrix, Option<Vec<Doc>>)> {
     let base = matrix(&first_of(folder, &["base.f16.npy", "base.f32.npy", "base.fvecs"])?)?;
     let docs = match docs.map(Path::to_owned) {
         Some(path) => Some(path),
-        None if has(folder, "docs.jsonl") => Some(first_of(folder, &["docs.jsonl"])?),
-        None => None,
+        None => first_of(folder, &DOCS).ok(),
     };
-    let docs = docs.map(|path| {
-        metadata::lines(BufReader::new(open(&path)?.0), base.rows()).map_err(|what| bad(&path, what))
-    });
+    let docs =
+        docs.map(|path| metadata::lines(Lines::open(&path)?, base.rows()).map_err(|what| bad(&path, what)));
     Ok((base, docs.transpose()?))
 }
 
@@ -67,15 +69,9 @@ pub(in super::super) fn load_pair(
             "the base has {base} dimensions and the queries have {queries}: they must agree"
         )));
     }
-    let docs = docs.map(|path| {
-        metadata::lines(BufReader::new(open(path)?.0), base.rows()).map_err(|what| bad(path, what))
-    });
+    let docs =
+        docs.map(|path| metadata::lines(Lines::open(path)?, base.rows()).map_err(|what| bad(path, what)));
     Ok((base, queries, docs.transpose()?))
-}
-
-/// Whether the folder has the file, packed or not.
-fn has(folder: &Path, name: &str) -> bool {
-    folder.join(name).is_file() || folder.join(format!("{name}.zst")).is_file()
 }
 
 struct Files {
@@ -103,7 +99,7 @@ impl Files {
             truth = first_of(folder, &["truth.i32.npy"]).ok();
         }
         if metadata.is_none() && args.filter.is_some() {
-            metadata = Some(first_of(folder, &["docs.jsonl"])?);
+            metadata = Some(first_of(folder, &DOCS)?);
         }
         Ok(Some(Self {
             base: vectors(&args.base, "base")?,

@@ -1,10 +1,10 @@
 //! JSON lines: line i belongs to row i; fields that nobody asks for are passed over.
 
 use super::Parsed;
+use crate::import::Lines;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::io::BufRead;
 
 #[derive(Deserialize)]
 struct Line {
@@ -23,22 +23,23 @@ pub(in crate::cli::bench) struct Doc {
 }
 
 /// Reads the metadata of `rows` rows.
-pub(super) fn read(input: impl BufRead, rows: usize) -> Parsed<Vec<Map<String, Value>>> {
+pub(super) fn read(input: Lines, rows: usize) -> Parsed<Vec<Map<String, Value>>> {
     lines::<Line>(input, rows).map(|lines| lines.into_iter().map(|line| line.metadata).collect())
 }
 
 /// Reads `rows` lines. Blank lines at the end are allowed, blank lines between are not: they would shift rows.
-pub(super) fn lines<T: DeserializeOwned>(input: impl BufRead, rows: usize) -> Parsed<Vec<T>> {
+pub(super) fn lines<T: DeserializeOwned>(mut input: Lines, rows: usize) -> Parsed<Vec<T>> {
     let mut found = Vec::new();
-    for (i, line) in input.lines().enumerate() {
-        let line = line.map_err(|e| format!("line {}: {e} (a .zst file must be unpacked first)", i + 1))?;
-        if line.trim().is_empty() {
+    let mut number = 0;
+    while let Some(line) = input.next()? {
+        number += 1;
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        if found.len() < i {
-            return Err(format!("line {} follows a blank line; line i must belong to row i", i + 1));
+        if found.len() + 1 < number {
+            return Err(format!("line {number} follows a blank line; line i must belong to row i"));
         }
-        found.push(serde_json::from_str(&line).map_err(|e| format!("line {}: {e}", i + 1))?);
+        found.push(serde_json::from_slice(line).map_err(|e| format!("line {number}: {e}"))?);
     }
     if found.len() != rows {
         return Err(format!("has {} lines, but the base has {rows} rows", found.len()));

@@ -1,26 +1,19 @@
 //! Vectors, truths and metadata from files.
 //!
-//! Nothing in a file is believed: a length is compared with the size of the file before memory is taken for it, so a
-//! file can make a reader take at most twice its own size (float16 widens). An error names the file, what was found, and
-//! what is supported.
+//! The readers are those of imports (`import/formats`): nothing in a file is believed, and a file can make one take at most twice its own
+//! size (float16 widens). An error names the file, what was found, and what is supported.
 
 mod load;
 mod metadata;
-mod npy;
-mod vecs;
 
-use crate::{Error, ErrorKind, Result};
-use std::fs::File;
-use std::io::{BufReader, Read};
+use crate::Result;
+use crate::import::{Floats, Input, Integers, Parsed, bad, extension};
 use std::path::Path;
 
 #[cfg(feature = "mirror")]
 pub(super) use load::load_pair;
 pub(super) use load::{Workload, load, load_docs};
 pub(super) use metadata::Doc;
-
-/// What a parser found wrong; the caller adds the name of the file.
-type Parsed<T> = std::result::Result<T, String>;
 
 /// Row-major vectors.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,48 +56,33 @@ impl Neighbours {
 }
 
 fn matrix(path: &Path) -> Result<Matrix> {
-    let (file, len) = open(path)?;
-    let input = &mut BufReader::new(file);
-    match extension(path) {
-        "npy" => npy::floats(input, len),
-        "fvecs" => vecs::floats(input, len),
-        other => Err(format!("a file of kind `.{other}`; vectors are read from .npy and .fvecs")),
-    }
-    .map_err(|what| bad(path, what))
+    let mut table = Floats::open(path)?;
+    let dim = table.columns();
+    let count = usize::try_from(table.rows()).unwrap_or(usize::MAX).saturating_mul(dim);
+    let mut values = room(count).map_err(|what| bad(path, what))?;
+    while table.next_floats(&mut values)? {}
+    Ok(Matrix { dim, values })
 }
 
 fn neighbours(path: &Path) -> Result<Neighbours> {
-    let (file, len) = open(path)?;
-    let input = &mut BufReader::new(file);
-    match extension(path) {
-        "npy" => npy::integers(input, len),
-        "ivecs" => vecs::integers(input, len),
-        other => Err(format!("a file of kind `.{other}`; a truth is read from .npy and .ivecs")),
+    let input = Input::open(path)?;
+    integers(input, extension(path)).map_err(|what| bad(path, what))
+}
+
+fn integers(input: Input, extension: &str) -> Parsed<Neighbours> {
+    let mut table = Integers::open(input, extension)?;
+    let width = table.columns();
+    let mut rows = room(usize::try_from(table.rows()).unwrap_or(usize::MAX).saturating_mul(width))?;
+    let mut row = Vec::with_capacity(width);
+    while table.next(&mut row)? {
+        for value in row.drain(..) {
+            rows.push(row_number(value)?);
+        }
     }
-    .map_err(|what| bad(path, what))
+    Ok(Neighbours { width, rows })
 }
 
-/// A file and its size in bytes.
-fn open(path: &Path) -> Result<(File, u64)> {
-    let cannot =
-        |e| Error::new(ErrorKind::NotFound, format!("{} cannot be read", path.display())).with_source(e);
-    let file = File::open(path).map_err(cannot)?;
-    let about = file.metadata().map_err(cannot)?;
-    if !about.is_file() {
-        return Err(bad(path, "not a regular file".to_owned()));
-    }
-    Ok((file, about.len()))
-}
-
-fn bad(path: &Path, what: String) -> Error {
-    Error::invalid(format!("{}: {what}", path.display()))
-}
-
-fn extension(path: &Path) -> &str {
-    path.extension().and_then(|e| e.to_str()).unwrap_or_default()
-}
-
-/// Room for `count` values, which the caller has checked against the size of the file.
+/// Room for `count` values, which the reader has checked against the size of the file.
 fn room<T>(count: usize) -> Parsed<Vec<T>> {
     let mut values = Vec::new();
     match values.try_reserve_exact(count) {
@@ -113,13 +91,8 @@ fn room<T>(count: usize) -> Parsed<Vec<T>> {
     }
 }
 
-/// Fills `buffer`, or says that the file is shorter than its own header.
-fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> Parsed<()> {
-    input.read_exact(buffer).map_err(|e| format!("ends or fails within its data: {e}"))
-}
-
 /// A row number of a truth: -1 stands for none.
-fn row_number(value: i64) -> Parsed<u32> {
+fn row_number(value: i128) -> Parsed<u32> {
     match u32::try_from(value) {
         Ok(row) if row != NO_ROW => Ok(row),
         _ if value == -1 => Ok(NO_ROW),

@@ -38,9 +38,12 @@ pub(in crate::cli) struct MirrorArgs {
     /// Rows of one upsert while writes and searches are measured
     #[arg(long, value_name = "N", help_heading = "Calls", default_value_t = 8, value_parser = from_1_to(10_000))]
     pub(super) batch: usize,
-    /// Seconds of writes and searches for each state of the mirror
-    #[arg(long, value_name = "S", help_heading = "Calls", default_value_t = 5, value_parser = from_1_to(3_600))]
+    /// Seconds of writes and searches for each state of the mirror in a round
+    #[arg(long, value_name = "S", help_heading = "Calls", default_value_t = 1, value_parser = from_1_to(3_600))]
     pub(super) seconds: usize,
+    /// Rounds through all states; ratios are the medians of those of each round
+    #[arg(long, value_name = "N", help_heading = "Calls", default_value_t = 5, value_parser = from_1_to(1_000))]
+    pub(super) rounds: usize,
     /// Threads that link one large upsert
     #[arg(long, value_name = "N", help_heading = "Calls", default_value_t = 2)]
     #[arg(value_parser = from_1_to(BUILD_THREADS_MAX))]

@@ -1,13 +1,14 @@
-//! Writes and searches of a host, while its mirror is in some state.
+//! Writes and searches of a host, beside its mirror or without one.
 
 use super::super::data::Matrix;
-use super::super::pauses::{Pauses, Summary};
+use super::super::pauses::Pauses;
 use crate::{Chunk, Collection, Result};
-use serde::Serialize;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::scope;
 use std::time::{Duration, Instant};
+
+const REWRITE_BATCH: usize = 1_000;
 
 /// One writer and one searcher, at once.
 pub(super) struct Calls<'a> {
@@ -19,12 +20,18 @@ pub(super) struct Calls<'a> {
     next: usize,
 }
 
-/// What they took in one state.
-#[derive(Serialize)]
-pub(super) struct State {
-    pub(super) mirror: &'static str,
-    pub(super) write: Summary,
-    pub(super) search: Summary,
+/// What they took.
+#[derive(Default)]
+pub(super) struct Took {
+    pub(super) write: Pauses,
+    pub(super) search: Pauses,
+}
+
+impl Took {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { write: self.write.and(other.write), search: self.search.and(other.search) }
+    }
 }
 
 impl<'a> Calls<'a> {
@@ -32,7 +39,7 @@ impl<'a> Calls<'a> {
         Self { base, queries, batch, lasting, next: 0 }
     }
 
-    pub(super) fn measure(&mut self, mirror: &'static str, docs: &Collection) -> Result<State> {
+    pub(super) fn measure(&mut self, docs: &Collection) -> Result<Took> {
         let (is_over, queries) = (AtomicBool::new(false), self.queries);
         let (writes, searches) = scope(|scope| {
             let searcher = scope.spawn(|| search(docs, queries, &is_over));
@@ -41,16 +48,28 @@ impl<'a> Calls<'a> {
             (writes, searcher.join())
         });
         let lost = |_| crate::Error::new(crate::ErrorKind::Internal, "the searcher panicked");
-        Ok(State { mirror, write: writes?.summary(), search: searches.map_err(lost)??.summary() })
+        Ok(Took { write: writes?, search: searches.map_err(lost)?? })
+    }
+
+    /// Writes `rows` rows anew, as fast as it goes.
+    pub(super) fn rewrite(&mut self, docs: &Collection, rows: usize) -> Result<()> {
+        for _ in 0..rows.div_ceil(REWRITE_BATCH) {
+            let chunks = self.chunks(REWRITE_BATCH);
+            docs.upsert(chunks)?;
+        }
+        Ok(())
+    }
+
+    fn chunks(&mut self, rows: usize) -> Vec<Chunk> {
+        let some = (self.next..self.next + rows).map(|row| row % self.base.rows());
+        self.next += rows;
+        some.map(|row| Chunk::new(row.to_string()).vector(self.base.row(row).to_vec())).collect()
     }
 
     fn write(&mut self, docs: &Collection) -> Result<Pauses> {
         let (mut pauses, start) = (Pauses::default(), Instant::now());
         while start.elapsed() < self.lasting {
-            let rows = (self.next..self.next + self.batch).map(|row| row % self.base.rows());
-            let chunks: Vec<Chunk> =
-                rows.map(|row| Chunk::new(row.to_string()).vector(self.base.row(row).to_vec())).collect();
-            self.next += self.batch;
+            let chunks = self.chunks(self.batch);
             let from = Instant::now();
             docs.upsert(chunks)?;
             pauses.record(start, from);

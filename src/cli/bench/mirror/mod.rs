@@ -2,9 +2,11 @@
 
 mod args;
 mod calls;
+mod cpu;
 mod relay;
 mod report;
 mod server;
+mod states;
 
 pub(in crate::cli) use args::MirrorArgs;
 
@@ -15,11 +17,15 @@ use super::scratch::Scratch;
 use crate::cli::progress::Progress;
 use crate::cli::{Global, output};
 use crate::postgres::{Settings, floor};
-use crate::{Chunk, Collection, Error, ErrorKind, Mirror, MirrorOptions, Options, Result, Schema, Store};
+use crate::{
+    Chunk, Collection, DatabaseOptions, Error, ErrorKind, Mirror, MirrorOptions, Options, Result, Schema,
+    Store,
+};
 use calls::Calls;
-use relay::{Mood, Relay};
+use relay::Relay;
 use report::{Audited, Pushed, Rebuilt, Report};
 use server::Server;
+use states::Stage;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -28,6 +34,7 @@ const QUERIES: usize = 1_000;
 const FILL_BATCH: usize = 4_096;
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(3_600);
+const CLOSE: Duration = Duration::from_secs(60);
 
 struct Bed<'a> {
     args: &'a MirrorArgs,
@@ -46,25 +53,33 @@ pub(super) fn run(args: &MirrorArgs, global: &Global, out: &mut dyn Write) -> Re
     let server = Server::of(args.database_url.as_deref())?;
     let scratch = Scratch::inside(global.data())?;
     let bed = bed(args, server.url(), Progress::new(global.quiet))?;
+    let alone = Store::open(scratch.join("alone"), options(args))?;
+    let of_alone = alone.create_collection("bench", Schema::new(bed.base.dim, args.metric))?;
+    let build = bed.fill(&of_alone)?;
     let store = Store::open(scratch.join("a"), options(args))?;
     let docs = store.create_collection("bench", Schema::new(bed.base.dim, args.metric))?;
-    let build = bed.fill(&docs)?;
+    bed.fill(&docs)?;
 
-    let mut calls = Calls::new(&bed.base, &bed.queries, args.batch, Duration::from_secs(args.seconds as u64));
-    let mut states = vec![calls.measure("off", &docs)?];
     let mirror = Mirror::start(&store, bed.options())?;
     let pushed = bed.push(&store, &mirror)?;
     let floor = floor(&Settings { url: bed.url.clone(), ..Settings::default() })?;
     let audited = bed.audit(&mirror)?;
-    for (name, mood) in [("healthy", Mood::Pass), ("hung", Mood::Hang), ("refused", Mood::Refuse)] {
-        bed.relay.set(mood);
-        states.push(calls.measure(name, &docs)?);
-    }
-    bed.relay.set(Mood::Pass);
-    states.push(calls.measure("catching up", &docs)?);
+    let calls = || Calls::new(&bed.base, &bed.queries, args.batch, Duration::from_secs(args.seconds as u64));
+    let stage = Stage {
+        mirror: &mirror,
+        relay: &bed.relay,
+        mirrored: &docs,
+        alone: &of_alone,
+        server: server.process(),
+    };
+    let states = stage.measure(args.rounds, &mut calls(), &mut calls())?;
     mirror.wait_mirrored(store.token(), LONG)?;
-    drop(mirror);
-    let rebuilt = bed.rebuild(&scratch, docs.count(None)?)?;
+    let filled = docs.count(None)?;
+    // What they still do in the background is no part of a rebuild.
+    mirror.stop(CLOSE)?;
+    store.close(CLOSE)?;
+    alone.close(CLOSE)?;
+    let rebuilt = bed.rebuild(&scratch, filled)?;
 
     let rows = bed.base.rows() as f64;
     let report = Report {
@@ -84,7 +99,9 @@ pub(super) fn run(args: &MirrorArgs, global: &Global, out: &mut dyn Write) -> Re
             rows_per_s: rebuilt,
             copy_out_rows_per_s: rows / floor.copy_out.as_secs_f64(),
             build_rows_per_s: rows / build.as_secs_f64(),
+            per_both: rows / rebuilt / (floor.copy_out + build).as_secs_f64(),
         },
+        rounds: args.rounds,
         audited,
         states,
     };
@@ -115,7 +132,8 @@ fn bed<'a>(args: &'a MirrorArgs, url: &str, progress: Progress) -> Result<Bed<'a
 impl Bed<'_> {
     /// The defaults, but for how soon it tries again: what is measured is how it goes on, not how long it waits.
     fn options(&self) -> MirrorOptions {
-        MirrorOptions::from_url(self.url.clone()).audit_seconds(0).retry_ms_max(500)
+        let database = DatabaseOptions { url: self.url.clone(), connect_ms_max: 1_000, ..Default::default() };
+        MirrorOptions::default().database(database).audit_seconds(0).retry_ms_max(500)
     }
 
     fn fill(&self, docs: &Collection) -> Result<Duration> {
@@ -144,7 +162,8 @@ impl Bed<'_> {
     /// Rows a second, and bytes on the wire.
     fn push(&self, store: &Store, mirror: &Mirror) -> Result<(f64, f64)> {
         mirror.connect()?;
-        let (start, before, rows) = (Instant::now(), self.relay.bytes(), mirror.status().dirty_rows);
+        // All wait but those that have left since it was connected: too few to count.
+        let (start, before, rows) = (Instant::now(), self.relay.bytes(), self.base.rows());
         mirror.wait_mirrored(store.token(), LONG)?;
         Ok((rows as f64 / start.elapsed().as_secs_f64(), (self.relay.bytes() - before) as f64))
     }

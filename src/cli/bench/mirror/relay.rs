@@ -18,6 +18,8 @@ pub(super) enum Mood {
     Hang,
     /// Connections end at once.
     Refuse,
+    /// Connections end, and new ones are taken and hear nothing.
+    Hole,
 }
 
 /// It ends when it is dropped.
@@ -51,7 +53,9 @@ impl Relay {
                 if here.is_over.load(Ordering::Acquire) {
                     return;
                 }
-                if !here.is(Mood::Refuse) {
+                if here.is(Mood::Hole) {
+                    here.keep(client);
+                } else if !here.is(Mood::Refuse) {
                     // A server that is not there is a line that ends.
                     let _ = here.open(client);
                 }
@@ -83,6 +87,17 @@ impl Shared {
         self.mood.load(Ordering::Acquire) == mood as u8
     }
 
+    /// Holds a line, and says nothing on it, for as long as it is a hole.
+    fn keep(self: &Arc<Self>, client: TcpStream) {
+        let shared = self.clone();
+        std::thread::spawn(move || {
+            while shared.is(Mood::Hole) && !shared.is_over.load(Ordering::Acquire) {
+                std::thread::sleep(LOOK);
+            }
+            drop(client);
+        });
+    }
+
     fn open(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
         let server = TcpStream::connect(self.server)?;
         for socket in [&client, &server] {
@@ -103,7 +118,7 @@ impl Shared {
 
     fn carry(&self, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
         let mut chunk = vec![0; CHUNK];
-        while !self.is(Mood::Refuse) && !self.is_over.load(Ordering::Acquire) {
+        while !self.is(Mood::Refuse) && !self.is(Mood::Hole) && !self.is_over.load(Ordering::Acquire) {
             if self.is(Mood::Hang) {
                 std::thread::sleep(LOOK);
                 continue;

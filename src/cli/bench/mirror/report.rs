@@ -2,7 +2,7 @@
 
 use super::super::pauses::Summary;
 use super::super::report::{Machine, grouped};
-use super::calls::State;
+use super::states::{Ratios, State};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -18,6 +18,7 @@ pub(super) struct Report {
     pub(super) pushed: Pushed,
     pub(super) rebuilt: Rebuilt,
     pub(super) audited: Audited,
+    pub(super) rounds: usize,
     pub(super) states: Vec<State>,
 }
 
@@ -37,6 +38,8 @@ pub(super) struct Rebuilt {
     pub(super) copy_out_rows_per_s: f64,
     /// Writing and linking the same rows alone, without a database.
     pub(super) build_rows_per_s: f64,
+    /// The time that it took to both of these together.
+    pub(super) per_both: f64,
 }
 
 /// Of equal sides.
@@ -57,30 +60,27 @@ impl Report {
         let (pushed, floor) = (rate(rows_per_s), rate(copy_in_rows_per_s));
         writeln!(out, "== push     {pushed} rows/s; COPY alone {floor}: {per_copy_in:.2} of it")?;
         writeln!(out, "            {wire_bytes_per_row:.0} bytes a row on the wire")?;
-        let Rebuilt { rows_per_s, copy_out_rows_per_s, build_rows_per_s } = self.rebuilt;
+        let Rebuilt { rows_per_s, copy_out_rows_per_s, build_rows_per_s, per_both } = self.rebuilt;
         let (rebuilt, read, built) = (rate(rows_per_s), rate(copy_out_rows_per_s), rate(build_rows_per_s));
         writeln!(out, "== rebuild  {rebuilt} rows/s; COPY alone {read}, building alone {built}")?;
+        writeln!(out, "            {per_both:.2} times as long as both one after the other")?;
         let Audited { seconds, wire_bytes, deep_seconds } = self.audited;
         let bytes = grouped(wire_bytes as usize);
         writeln!(out, "== audit    {:.1} ms, {bytes} bytes; deep {deep_seconds:.2} s", seconds * 1e3)?;
         writeln!(out, "   us      {}", Summary::HEAD)?;
-        for State { mirror, write, search } in &self.states {
+        for State { mirror, write, search, .. } in &self.states {
             writeln!(out, "   mirror {mirror}")?;
             writeln!(out, "   write   {write}")?;
             writeln!(out, "   search  {search}")?;
         }
-        let Some(off) = self.states.first() else { return Ok(()) };
-        for state in self.states.iter().skip(1) {
-            let ratio = |of: fn(&State) -> &Summary| {
-                let (now, off) = (of(state), of(off));
-                (now.p50_us / off.p50_us.max(0.001), now.p99_us / off.p99_us.max(0.001))
-            };
-            let ((w50, w99), (s50, s99)) = (ratio(|s| &s.write), ratio(|s| &s.search));
-            let name = state.mirror;
-            writeln!(
-                out,
-                "   {name:<12}/ off: write p50 {w50:.2} p99 {w99:.2}, search p50 {s50:.2} p99 {s99:.2}"
-            )?;
+        writeln!(out, "   / off (medians of {} rounds)     write p50   p99  search p50   p99", self.rounds)?;
+        for State { mirror, ratios, mirror_ms_per_s, server_ms_per_s, .. } in &self.states {
+            let Some(Ratios { write_p50, write_p99, search_p50, search_p99 }) = ratios else { continue };
+            write!(out, "   {mirror:<12}                    {write_p50:>9.2} {write_p99:>5.2}")?;
+            writeln!(out, "   {search_p50:>9.2} {search_p99:>5.2}")?;
+            if let (Some(ours), Some(theirs)) = (mirror_ms_per_s, server_ms_per_s) {
+                writeln!(out, "   {:<12} ms of a core a second: mirror {ours:.0}, server {theirs:.0}", "")?;
+            }
         }
         Ok(())
     }

@@ -18,6 +18,14 @@ impl Server {
         }
     }
 
+    /// The process that keeps it, if it is this program's own.
+    pub(super) fn process(&self) -> Option<u32> {
+        match self {
+            Self::Given(_) => None,
+            Self::Own(server) => Some(server.process()),
+        }
+    }
+
     pub(super) fn url(&self) -> &str {
         match self {
             Self::Given(url) => url,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Tiny;
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{Fault, SimDisk};
 use crate::disk::{Disk, read_envelope};
 use crate::engine::files::checkpoint::Scope;
 use crate::manifest::{self, Latest, MIRROR};
@@ -153,6 +153,34 @@ fn an_upsert_behind_a_move_in_one_group_finds_the_moved_row() {
     let rows = vec![(0, row("a", 2))];
     let second = drafts.stage(inner.order(Change::Upsert(rows), None), Seq(last + 2), &mut clock).unwrap();
     assert_eq!(second.removed, [first.first]);
+}
+
+/// Otherwise rows would be marked that a store, opened again, knows no marks of.
+#[test]
+fn a_store_whose_mirror_file_cannot_be_written_is_not_attached() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let docs = store.create_collection("docs", schema()).unwrap();
+    docs.upsert([chunk("a", 1)]).unwrap();
+    let tap = store.tap();
+    let mut failed = 0;
+    for n in 0..100 {
+        disk.fail(disk.calls() + n, Fault::Io, false);
+        let attached = tap.attach();
+        disk.heal();
+        if attached.is_ok() {
+            break;
+        }
+        failed += 1;
+        assert!(!tap.tie().is_attached(), "call {n}");
+        assert_eq!(tap.remembered().unwrap(), None);
+        assert_eq!(tap.collection("docs", &schema()).unwrap().dirty().rows, 0, "call {n}");
+    }
+    assert!(failed > 1, "its file is written and synced");
+    assert!(tap.tie().is_attached() && tap.collection("docs", &schema()).unwrap().dirty().rows == 1);
+    drop((tap, docs, store));
+    let again = of(open(&disk));
+    assert_eq!(again.docs.dirty().rows, 1);
 }
 
 #[test]

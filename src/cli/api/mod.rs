@@ -1,0 +1,43 @@
+//! Commands that ask a store: a running server's over HTTP (`--url`), or one of this machine through the same routes without a
+//! socket.
+//!
+//! Owns the two ways and nothing of what is asked: both give the same answers and the same errors, because both are the API.
+
+mod ask;
+mod way;
+
+pub(super) use ask::{GetArgs, ReclaimArgs, SearchArgs, StatsArgs, get, reclaim, search, stats};
+
+use super::{Global, expect_store};
+use crate::{Error, ErrorKind, Result, Store, server};
+use way::Way;
+
+/// Where the token of a server is, unless a file is named.
+const TOKEN: &str = "NEARFIELD_TOKEN";
+
+/// Opens the way that the command line names.
+fn way(global: &Global) -> Result<Way> {
+    match &global.url {
+        Some(url) => Way::to(url, token(global)?),
+        None => {
+            expect_store(global.data())?;
+            let store = Store::open(global.data(), global.settings()?.settings.store)?;
+            let router = server::router(store.clone(), None, server::Options::default())?;
+            Way::inside(router, store)
+        }
+    }
+}
+
+fn token(global: &Global) -> Result<Option<String>> {
+    let Some(file) = &global.token_file else { return Ok(std::env::var(TOKEN).ok()) };
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        Error::new(ErrorKind::NotFound, format!("the token file {} cannot be read", file.display()))
+            .with_source(e)
+    })?;
+    // The file that a server reads has a role before each token; the first line will do.
+    let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    let token = token.and_then(|line| line.split_whitespace().last());
+    token
+        .map(|token| Some(token.to_owned()))
+        .ok_or_else(|| Error::invalid(format!("the token file {} has no token", file.display())))
+}

@@ -1,0 +1,110 @@
+//! Operation: state, jobs, decisions.
+
+use super::super::app::App;
+use super::super::call::{Answer, Call};
+use super::super::jobs::{Job, Task};
+use super::super::problem::Problem;
+use super::super::wire::{
+    CollectionBody, JobAnswer, JobList, NoBody, ResolveAnswer, ResolveBody, StatusAnswer, SyncBody, SyncMode,
+    VerifyBody,
+};
+use axum::http::StatusCode;
+
+pub(crate) fn status(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let mut store = serde_json::to_value(app.store.stats()).unwrap_or_default();
+    store["token"] = app.store.token().to_string().into();
+    store["durability"] = serde_json::to_value(app.store.durability()).unwrap_or_default();
+    Answer::ok(&StatusAnswer {
+        version: env!("CARGO_PKG_VERSION"),
+        store,
+        collections: app.store.collections().iter().map(CollectionBody::of).collect(),
+        mirror: app.side.status(),
+        jobs_unfinished: app.jobs.unfinished(),
+        recall_estimate: app.recall.estimate().0,
+    })
+}
+
+pub(crate) fn sync(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let SyncBody { mode, collection, trust, deep, dry_run } = call.json()?;
+    app.side.check()?;
+    if let Some(name) = &collection {
+        app.collection(name, None)?;
+    }
+    let (deep, dry_run) = (deep.unwrap_or(false), dry_run.unwrap_or(false));
+    let task = match mode {
+        SyncMode::Push => Task::Push,
+        SyncMode::Pull => Task::Pull,
+        SyncMode::Audit => Task::Audit { collection, deep },
+        SyncMode::Repair => {
+            let trust = trust.ok_or_else(|| {
+                Problem::invalid(
+                    "trust is missing: a repair must know which side is right, database or local",
+                )
+            })?;
+            Task::Repair { collection, trust, deep, dry_run }
+        }
+        SyncMode::Rebuild => Task::Rebuild { collection },
+    };
+    begun(app, task)
+}
+
+pub(crate) fn jobs(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    Answer::ok(&JobList { jobs: app.jobs.list().iter().map(|job| job.body()).collect() })
+}
+
+pub(crate) fn job(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    Answer::ok(&app.jobs.find(call.param("id"))?.body())
+}
+
+pub(crate) fn cancel(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    Answer::ok(&app.jobs.cancel(call.param("id"))?.body())
+}
+
+pub(crate) fn resolve(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let ResolveBody { trust } = call.json()?;
+    Answer::ok(&ResolveAnswer { state: app.side.resolve(trust)? })
+}
+
+pub(crate) fn checkpoint(app: &App, call: &Call) -> Result<Answer, Problem> {
+    plain(app, call, Task::Checkpoint)
+}
+
+pub(crate) fn reclaim(app: &App, call: &Call) -> Result<Answer, Problem> {
+    plain(app, call, Task::Reclaim)
+}
+
+pub(crate) fn verify(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let VerifyBody { deep } = call.json_or_default()?;
+    begun(app, Task::Verify { deep: deep.unwrap_or(false) })
+}
+
+pub(crate) fn snapshot(app: &App, call: &Call) -> Result<Answer, Problem> {
+    if app.options.snapshots.is_none() {
+        return Err(super::super::jobs::no_snapshots());
+    }
+    plain(app, call, Task::Snapshot)
+}
+
+fn plain(app: &App, call: &Call, task: Task) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let NoBody {} = call.json_or_default()?;
+    begun(app, task)
+}
+
+fn begun(app: &App, task: Task) -> Result<Answer, Problem> {
+    let job = app.jobs.add(task)?;
+    told(&job)
+}
+
+/// A job that goes on by itself.
+pub(super) fn told(job: &Job) -> Result<Answer, Problem> {
+    let answer = Answer::json(StatusCode::ACCEPTED, &JobAnswer { job: job.body() })?;
+    Ok(answer.at(format!("/v1/admin/jobs/{}", job.id())))
+}

@@ -1,0 +1,76 @@
+//! Collections: made, listed, shown, dropped.
+
+use super::super::app::App;
+use super::super::call::{Answer, Call};
+use super::super::problem::{Code, Problem};
+use super::super::wire::{CollectionBody, CollectionList, NewCollection, Object};
+use crate::{ErrorKind, Schema};
+use axum::http::StatusCode;
+
+pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let new: NewCollection = call.json()?;
+    if new.embedding.is_some() {
+        return Err(Problem::invalid(
+            "embedding: this build has no provider of embeddings; send vectors with the chunks",
+        ));
+    }
+    let schema = schema_of(&new);
+    // Made by somebody else in between, it is looked at again.
+    for _ in 0..3 {
+        match app.store.open_collection(&new.name) {
+            Ok(collection) if *collection.schema() == schema => {
+                return Answer::ok(&CollectionBody::of(&collection));
+            }
+            Ok(collection) => return Err(another(&new.name, collection.schema())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        match app.store.create_collection(&new.name, schema.clone()) {
+            Ok(collection) => {
+                let made = Answer::json(StatusCode::CREATED, &CollectionBody::of(&collection))?;
+                return Ok(made.at(format!("/v1/collections/{}", new.name)));
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(Code::Conflict, "others make and drop this collection all the time; try again"))
+}
+
+fn schema_of(new: &NewCollection) -> Schema {
+    let mut schema = Schema::new(new.dim, new.metric.into());
+    schema.tenant_required = new.tenant_required.unwrap_or(false);
+    if let Some(Object(index)) = &new.index {
+        schema.graph = index.graph.map_or(schema.graph, Into::into);
+        schema.m = index.m.unwrap_or(schema.m);
+        schema.ef_construction = index.ef_construction.unwrap_or(schema.ef_construction);
+    }
+    schema
+}
+
+fn another(name: &str, schema: &Schema) -> Problem {
+    let Schema { dim, metric, graph, m, ef_construction, tenant_required } = schema;
+    let detail = format!(
+        "collection {name:?} exists with another schema: dim {dim}, metric {metric}, graph {graph}, m {m}, ef_construction \
+         {ef_construction}, tenant_required {tenant_required}"
+    );
+    Problem::new(Code::Conflict, detail)
+}
+
+pub(crate) fn list(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let collections = app.store.collections().iter().map(CollectionBody::of).collect();
+    Answer::ok(&CollectionList { collections })
+}
+
+pub(crate) fn show(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    Answer::ok(&CollectionBody::of(&app.collection(call.param("collection"), None)?))
+}
+
+pub(crate) fn drop(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    app.store.drop_collection(call.param("collection"))?;
+    Ok(Answer::nothing())
+}

@@ -1,0 +1,216 @@
+//! Searches: one, many on one state, everything within a distance.
+
+use super::super::app::App;
+use super::super::call::{Answer, Call};
+use super::super::metrics::recall::Sample;
+use super::super::problem::{Code, Problem};
+use super::super::wire::{
+    BatchAnswer, BatchBody, GroupBy, HitBody, Mode, Object, Part, RangeBody, SearchAnswer, SearchBody, floats,
+};
+use super::chunks::at_most;
+use crate::{Collection, Include, Response, Search};
+use std::time::{Duration, Instant};
+
+/// Hits of a search that does not say how many.
+const K: usize = 10;
+
+pub(crate) fn search(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let body: SearchBody = call.json()?;
+    let collection = app.collection(call.param("collection"), body.tenant.as_deref())?;
+    check(app, &body)?;
+    app.check_at_least(body.at_least.as_deref())?;
+    let query = query_of(&collection, body.vector.as_deref(), body.vector_b64.as_deref())?;
+    let search = search_of(&collection, &query, &body)?;
+    let start = Instant::now();
+    let response = search.run()?;
+    let took = start.elapsed();
+    app.metrics.searched(&response, took);
+    check_time(&body, took)?;
+    sample(app, &collection, &query, &body, &response);
+    Answer::ok(&answer(app, response, took, body.explain))
+}
+
+pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let BatchBody { searches } = call.json()?;
+    let limits = &app.limits();
+    at_most("searches", searches.len(), limits.searches_max)?;
+    let hits: usize = searches.iter().map(|Object(body)| body.k.unwrap_or(K)).fold(0, usize::saturating_add);
+    at_most("hits of all searches", hits, limits.batch_hits_max)?;
+    let name = call.param("collection");
+    let whole = app.collection(name, None)?;
+    let mut asked: Vec<(Collection, Vec<f32>)> = Vec::with_capacity(searches.len());
+    for (n, Object(body)) in searches.iter().enumerate() {
+        let at = |problem: Problem| {
+            let detail = format!("search {n}: {}", problem.detail);
+            problem.saying(detail)
+        };
+        check(app, body).map_err(at)?;
+        app.check_at_least(body.at_least.as_deref()).map_err(at)?;
+        let collection = app.collection(name, body.tenant.as_deref())?;
+        let query = query_of(&collection, body.vector.as_deref(), body.vector_b64.as_deref()).map_err(at)?;
+        asked.push((collection, query));
+    }
+    let built: Vec<Search<'_>> = asked
+        .iter()
+        .zip(&searches)
+        .map(|((collection, query), Object(body))| search_of(collection, query, body))
+        .collect::<Result<_, _>>()?;
+    let start = Instant::now();
+    // Other calls want the other threads.
+    let responses = whole.search_batch(&built, 1)?;
+    let took = start.elapsed();
+    let each = took / (responses.len().max(1) as u32);
+    let tell = |(response, Object(body)): (Response, &Object<SearchBody>)| {
+        app.metrics.searched(&response, each);
+        answer(app, response, each, body.explain)
+    };
+    searches.iter().try_for_each(|Object(body)| check_time(body, took))?;
+    let results = responses.into_iter().zip(&searches).map(tell).collect();
+    Answer::ok(&BatchAnswer { results })
+}
+
+pub(crate) fn range(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let body: RangeBody = call.json()?;
+    let collection = app.collection(call.param("collection"), body.tenant.as_deref())?;
+    let max = app.limits().range_hits_max;
+    let limit = body.limit.unwrap_or(max);
+    within("limit", limit, max)?;
+    let query = query_of(&collection, body.vector.as_deref(), body.vector_b64.as_deref())?;
+    let include = include_of(body.include.as_deref())?;
+    let search =
+        collection.range(&query, body.max_distance).limit(limit).filter(body.filter).include(include);
+    let start = Instant::now();
+    let response = search.run()?;
+    let took = start.elapsed();
+    app.metrics.searched(&response, took);
+    Answer::ok(&answer(app, response, took, body.explain))
+}
+
+/// Refuses what this build has not, and what is beyond the limits.
+fn check(app: &App, body: &SearchBody) -> Result<(), Problem> {
+    let limits = &app.limits();
+    if body.text.is_some() || body.mode.is_some_and(|mode| mode != Mode::Vector) {
+        return Err(Problem::invalid(
+            "this build has no text search: leave text out, let mode be vector, and give the vector",
+        ));
+    }
+    if let Some(k) = body.k {
+        within("k", k, limits.k_max)?;
+    }
+    if let Some(ef) = body.ef {
+        within("ef", ef, limits.ef_max)?;
+    }
+    if let Some(ms) = body.timeout_ms {
+        within("timeout_ms", ms as usize, limits.request_ms as usize)?;
+    }
+    if let Some(weight) = body.vector_weight
+        && !(0.0..=1.0).contains(&weight)
+    {
+        return Err(Problem::invalid(format!("vector_weight is {weight}; it must be 0 to 1")));
+    }
+    include_of(body.include.as_deref()).map(drop)
+}
+
+fn within(name: &str, value: usize, max: usize) -> Result<(), Problem> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!("{name} is {value}; it must be 1 to {max}")))
+}
+
+fn query_of(collection: &Collection, vector: Option<&[f32]>, b64: Option<&str>) -> Result<Vec<f32>, Problem> {
+    let query = match (vector, b64) {
+        (Some(vector), None) => vector.to_vec(),
+        (None, Some(text)) => floats(text).map_err(Problem::invalid)?,
+        (Some(_), Some(_)) => return Err(Problem::invalid("both vector and vector_b64; send one")),
+        (None, None) => {
+            return Err(Problem::invalid("the vector is missing; this build does not embed text"));
+        }
+    };
+    let (got, dim) = (query.len(), collection.schema().dim);
+    if got != dim {
+        let detail = format!("the vector has {got} dimensions, the collection has {dim}");
+        return Err(Problem::new(Code::DimensionMismatch, detail));
+    }
+    Ok(query)
+}
+
+fn search_of<'a>(
+    collection: &'a Collection,
+    query: &'a [f32],
+    body: &SearchBody,
+) -> Result<Search<'a>, Problem> {
+    let mut search = collection
+        .search(query)
+        .k(body.k.unwrap_or(K))
+        .filter(body.filter.clone())
+        .exact(body.exact.unwrap_or(false))
+        .group_by_document(body.group_by == Some(GroupBy::DocumentId))
+        .include(include_of(body.include.as_deref())?);
+    if let Some(ef) = body.ef {
+        search = search.ef(ef);
+    }
+    if let Some(distance) = body.max_distance {
+        search = search.max_distance(distance);
+    }
+    if let Some(score) = body.min_score {
+        search = search.min_score(score);
+    }
+    if let Some(Object(mmr)) = body.mmr {
+        search = search.mmr(mmr.lambda);
+    }
+    Ok(search)
+}
+
+fn include_of(parts: Option<&[Part]>) -> Result<Include, Problem> {
+    let parts = parts.unwrap_or_default();
+    let has = |part| parts.contains(&part);
+    if has(Part::Content) {
+        return Err(Problem::invalid("include: this build keeps no content beside text and metadata"));
+    }
+    Ok(Include { text: has(Part::Text), metadata: has(Part::Metadata), vector: has(Part::Vector) })
+}
+
+/// A search cannot be stopped halfway; whoever wanted it sooner is told.
+fn check_time(body: &SearchBody, took: Duration) -> Result<(), Problem> {
+    match body.timeout_ms {
+        Some(ms) if took > Duration::from_millis(ms) => {
+            Err(Problem::later(format!("the search took longer than timeout_ms, which is {ms}"), 1))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Has the search repeated exactly, if its turn has come.
+fn sample(app: &App, collection: &Collection, query: &[f32], body: &SearchBody, response: &Response) {
+    let is_plain = body.mmr.is_none()
+        && body.group_by.is_none()
+        && body.max_distance.is_none()
+        && body.min_score.is_none()
+        && !response.exact;
+    if is_plain && app.recall.wants() {
+        app.recall.offer(Sample {
+            collection: collection.clone(),
+            query: query.to_vec(),
+            filter: body.filter.clone(),
+            k: body.k.unwrap_or(K),
+            found: response.clone(),
+        });
+    }
+}
+
+fn answer(app: &App, response: Response, took: Duration, explain: Option<bool>) -> SearchAnswer {
+    let Response { hits, as_of, exact, degraded, source, explain: done } = response;
+    SearchAnswer {
+        hits: hits.into_iter().map(HitBody::from).collect(),
+        as_of: app.token(as_of),
+        exact,
+        degraded,
+        source: source.into(),
+        took_us: took.as_micros() as u64,
+        explain: explain.unwrap_or(false).then(|| done.into()),
+    }
+}

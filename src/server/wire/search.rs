@@ -1,0 +1,277 @@
+//! Searches and what they find.
+
+use super::collections::nothing;
+use super::{Object, whole};
+use crate::{Explain, Filter, Plan, Source};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// What a filter is stands in the description alone: the library reads it.
+#[derive(ToSchema)]
+#[schema(as = Filter)]
+pub(crate) struct FilterSchema {}
+
+/// What is compared, in this build.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(as = Mode, rename_all = "snake_case")]
+#[expect(dead_code, reason = "a name in the description")]
+pub(crate) enum ModeHere {
+    Vector,
+}
+
+/// What hits carry beside id, distance and score, in this build.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(as = Part, rename_all = "snake_case")]
+#[expect(dead_code, reason = "a name in the description")]
+pub(crate) enum PartHere {
+    Text,
+    Metadata,
+    Vector,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    Vector,
+    /// Not in this build.
+    Text,
+    /// Not in this build.
+    Hybrid,
+}
+
+/// How two rankings become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fusion {
+    Rrf,
+    Weighted,
+}
+
+/// What hits carry beside id, distance and score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    Text,
+    Metadata,
+    Vector,
+    /// Not in this build.
+    Content,
+}
+
+/// What hits are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GroupBy {
+    DocumentId,
+}
+
+/// Trade nearness for variety.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mmr {
+    /// 1 is nearness alone, 0 variety alone.
+    #[schema(minimum = 0, maximum = 1)]
+    pub(crate) lambda: f32,
+}
+
+/// A search. Either `vector` or `vector_b64` must be given.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchBody {
+    /// As long as the collection is wide.
+    pub(crate) vector: Option<Vec<f32>>,
+    /// The same as base64 of little-endian 32-bit floats.
+    pub(crate) vector_b64: Option<String>,
+    /// Not in this build.
+    #[schema(schema_with = nothing)]
+    pub(crate) text: Option<String>,
+    #[schema(value_type = Option<ModeHere>)]
+    pub(crate) mode: Option<Mode>,
+    /// How many hits; 10 if not given.
+    #[serde(default, deserialize_with = "whole::maybe")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub(crate) k: Option<usize>,
+    /// Width of the beam: more finds more and takes longer. 64, or `k` if that is more.
+    #[serde(default, deserialize_with = "whole::maybe")]
+    #[schema(minimum = 1, maximum = 4096)]
+    pub(crate) ef: Option<usize>,
+    #[schema(value_type = Option<FilterSchema>)]
+    pub(crate) filter: Option<Filter>,
+    /// Only this tenant's chunks.
+    pub(crate) tenant: Option<String>,
+    /// Only hits at most this far.
+    pub(crate) max_distance: Option<f32>,
+    /// Only hits with at least this score.
+    pub(crate) min_score: Option<f32>,
+    #[schema(value_type = Option<Vec<PartHere>>)]
+    pub(crate) include: Option<Vec<Part>>,
+    /// For the mode `hybrid`.
+    #[schema(minimum = 0, maximum = 1)]
+    pub(crate) vector_weight: Option<f32>,
+    /// For the mode `hybrid`.
+    #[expect(dead_code, reason = "checked for its word until there is something to fuse")]
+    pub(crate) fusion: Option<Fusion>,
+    #[schema(value_type = Option<Mmr>)]
+    pub(crate) mmr: Option<Object<Mmr>>,
+    pub(crate) group_by: Option<GroupBy>,
+    /// Compare every candidate at full precision.
+    pub(crate) exact: Option<bool>,
+    /// A token: answer from this state, or a later one.
+    #[schema(pattern = "^[0-9]{1,19}-[0-9]{1,19}$")]
+    pub(crate) at_least: Option<String>,
+    /// Shorter than the server's own limit.
+    #[serde(default, deserialize_with = "whole::maybe")]
+    #[schema(minimum = 1, maximum = 10000)]
+    pub(crate) timeout_ms: Option<u64>,
+    /// Say what was done.
+    pub(crate) explain: Option<bool>,
+}
+
+/// A search for everything within a distance. Either `vector` or `vector_b64` must be given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RangeBody {
+    pub(crate) vector: Option<Vec<f32>>,
+    pub(crate) vector_b64: Option<String>,
+    pub(crate) max_distance: f32,
+    /// The nearest so many; all up to 10,000 if not given.
+    #[serde(default, deserialize_with = "whole::maybe")]
+    #[schema(minimum = 1, maximum = 10000)]
+    pub(crate) limit: Option<usize>,
+    #[schema(value_type = Option<FilterSchema>)]
+    pub(crate) filter: Option<Filter>,
+    pub(crate) tenant: Option<String>,
+    #[schema(value_type = Option<Vec<PartHere>>)]
+    pub(crate) include: Option<Vec<Part>>,
+    pub(crate) explain: Option<bool>,
+}
+
+/// Searches on one state of the collection.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchBody {
+    #[schema(max_items = 1000, value_type = Vec<SearchBody>)]
+    pub(crate) searches: Vec<Object<SearchBody>>,
+}
+
+/// A chunk that was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HitBody {
+    pub(crate) id: String,
+    /// Lower is nearer; what pgvector's operator returns.
+    pub(crate) distance: f32,
+    /// Higher is better.
+    pub(crate) score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) document_id: Option<String>,
+    pub(crate) chunk_index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Object)]
+    pub(crate) metadata: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) vector: Option<Vec<f32>>,
+}
+
+/// Where the rows of an answer come from.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SourceName {
+    Local,
+    /// This store, while it is being filled: rows may be missing.
+    Partial,
+    Database,
+}
+
+/// How a search went about its filter.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PlanName {
+    Exact,
+    FilterFirst,
+    InGraph,
+    PostFilter,
+    Unfiltered,
+}
+
+/// What a search did.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct ExplainBody {
+    pub(crate) plan: PlanName,
+    /// Chunks that the filter, the tenant and the presence of a vector leave.
+    pub(crate) candidates: usize,
+    /// Nodes whose lists were read.
+    pub(crate) visited: u64,
+    /// Distances computed over codes.
+    pub(crate) distances: u64,
+    /// Distances computed over full-precision rows.
+    pub(crate) reranked: u64,
+    /// Unlinked rows that were compared.
+    pub(crate) tail: usize,
+    /// Width of the beam.
+    pub(crate) ef: usize,
+    /// Plans that came up short before this one.
+    pub(crate) retries: usize,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SearchAnswer {
+    /// Nearest first; equal distances by id.
+    pub(crate) hits: Vec<HitBody>,
+    /// The state that was searched.
+    pub(crate) as_of: String,
+    /// The hits are certainly the nearest.
+    pub(crate) exact: bool,
+    /// Damaged rows could be missing.
+    pub(crate) degraded: bool,
+    pub(crate) source: SourceName,
+    /// Time in the engine.
+    pub(crate) took_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) explain: Option<ExplainBody>,
+}
+
+/// What each search of a batch found, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BatchAnswer {
+    pub(crate) results: Vec<SearchAnswer>,
+}
+
+impl From<Source> for SourceName {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Local => Self::Local,
+            Source::Partial => Self::Partial,
+            Source::Database => Self::Database,
+        }
+    }
+}
+
+impl From<Explain> for ExplainBody {
+    fn from(Explain { plan, candidates, tail, ef, work, retries }: Explain) -> Self {
+        let plan = match plan {
+            Plan::Exact => PlanName::Exact,
+            Plan::FilterFirst => PlanName::FilterFirst,
+            Plan::InGraph => PlanName::InGraph,
+            Plan::PostFilter => PlanName::PostFilter,
+            Plan::Unfiltered => PlanName::Unfiltered,
+        };
+        let (visited, distances, reranked) = (work.visited, work.distances, work.reranked);
+        Self { plan, candidates, visited, distances, reranked, tail, ef, retries }
+    }
+}
+
+impl From<crate::Hit> for HitBody {
+    fn from(hit: crate::Hit) -> Self {
+        let crate::Hit { id, distance, score, document_id, chunk_index, text, metadata, vector } = hit;
+        Self { id: id.to_string(), distance, score, document_id, chunk_index, text, metadata, vector }
+    }
+}
