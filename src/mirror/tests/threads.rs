@@ -65,7 +65,11 @@ fn m1_m23_a_database_that_hangs_holds_up_nobody() {
     let world = world();
     let line = Twin::new(world.clone());
     line.upset(Upset::Hang);
+    let (asked, heard) = mpsc::channel();
+    line.surprise(Box::new(move || _ = asked.send(())));
     let (store, mirror, _told) = start(&world, &line);
+    // A mirror that has not asked yet would leave the hang to the next one.
+    heard.recv_timeout(LONG).unwrap();
     let docs = store.create_collection(DOCS, schema()).unwrap();
     let token = docs.upsert([Chunk::new("x").vector([1.0, 1.0])]).unwrap().token;
     let error = mirror.wait_mirrored(token, Duration::from_millis(1)).unwrap_err();
