@@ -158,6 +158,13 @@ enum Command {
     Postgres(postgres::Command),
 }
 
+impl Command {
+    /// Whether it speaks the API, and so to a server as well.
+    fn can_ask(&self) -> bool {
+        matches!(self, Self::Search(_) | Self::Get(_) | Self::Stats(_) | Self::Reclaim(_))
+    }
+}
+
 /// Runs the command line `args`, the program's name first. Results go to `out`, messages to `err`; a progress bar is
 /// drawn when the process's stderr is a terminal. The code is 0 for done, 1 for failed, 2 for a wrong command line.
 pub fn run<I, T>(args: I, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode
@@ -178,6 +185,14 @@ where
             return ExitCode::from(USAGE);
         }
     };
+    if cli.global.url.is_some() && !cli.command.can_ask() {
+        // Quietly taking the store of this machine would be the worst answer.
+        let _ = writeln!(
+            err,
+            "error: this works on a store of this machine; --url is for search, get, stats and reclaim"
+        );
+        return ExitCode::from(USAGE);
+    }
     // Where 1 says "damaged", a folder without a store is a wrong command line.
     #[cfg(feature = "mirror")]
     let judges = matches!(cli.command, Command::Doctor | Command::Verify(_) | Command::Sync(_));

@@ -114,6 +114,25 @@ fn people_read_it_on_80_columns() {
 }
 
 #[test]
+fn what_cannot_ask_a_server_says_so_and_touches_nothing() {
+    let home = TempDir::new().unwrap();
+    let data = home.path().join("store");
+    let given = ["--url", "http://127.0.0.1:1", "--data", data.to_str().unwrap()];
+    for command in [
+        &["import", "x.jsonl", "--into", "docs"][..],
+        &["export", "docs", "x.jsonl"],
+        &["verify"],
+        &["demo"],
+        &["serve"],
+    ] {
+        let (code, out, err) = called(&[&given[..], command].concat());
+        assert_eq!((code, out.as_str()), (ExitCode::from(2), ""), "{command:?}: {err}");
+        assert!(err.contains("--url is for search"), "{err}");
+    }
+    assert!(!data.exists());
+}
+
+#[test]
 fn an_address_or_a_token_that_does_not_do_is_told() {
     let (code, _, err) = called(&["--url", "localhost", "stats"]);
     assert!(code == ExitCode::from(1) && err.contains("http://127.0.0.1:6327"), "{err}");

@@ -1,6 +1,7 @@
 //! What can be asked, and how the answers look on a terminal.
 
-use super::way;
+use super::asked;
+use super::way::Way;
 use crate::cli::doctor::wrapped;
 use crate::cli::{Global, output};
 use crate::{Embedder, Error, ErrorKind, Hashed, Result};
@@ -76,12 +77,16 @@ pub(in crate::cli) struct ReclaimArgs {}
 /// Searches, and tells the hits to `out`.
 pub(in crate::cli) fn search(args: &SearchArgs, global: &Global, out: &mut dyn Write) -> Result<()> {
     let filter = args.filter.as_deref().map(|text| read("filter", text)).transpose()?;
-    let way = way(global)?;
+    let found = asked(global, |way| found(args, filter, way))?;
+    tell(global, &found, out, hits)
+}
+
+fn found(args: &SearchArgs, filter: Option<Value>, way: &Way) -> Result<Value> {
     let base = format!("/v1/collections/{}", encoded(&args.collection));
     let vector = match (&args.text, &args.near, &args.vector) {
         (Some(text), ..) => embedded(&way.get(&base)?, &way.get(&format!("{base}/chunks?limit=1"))?, text)?,
         (_, Some(id), _) => {
-            let chunks = fetched(&way, &base, std::slice::from_ref(id), true, args.tenant.as_deref())?;
+            let chunks = fetched(way, &base, std::slice::from_ref(id), true, args.tenant.as_deref())?;
             let none = || {
                 Error::new(
                     ErrorKind::NotFound,
@@ -105,56 +110,45 @@ pub(in crate::cli) fn search(args: &SearchArgs, global: &Global, out: &mut dyn W
             body[name] = value;
         }
     }
-    let found = way.post(&format!("{base}/search"), &body)?;
-    tell(global, &found, out, hits)?;
-    way.end()
+    way.post(&format!("{base}/search"), &body)
 }
 
 /// Looks rows up. False if one is missing.
 pub(in crate::cli) fn get(args: &GetArgs, global: &Global, out: &mut dyn Write) -> Result<bool> {
-    let way = way(global)?;
     let base = format!("/v1/collections/{}", encoded(&args.collection));
-    let found = fetched(&way, &base, &args.ids, args.vector, args.tenant.as_deref())?;
+    let found = asked(global, |way| fetched(way, &base, &args.ids, args.vector, args.tenant.as_deref()))?;
     tell(global, &found, out, chunks)?;
-    way.end()?;
     Ok(found["missing"].as_array().is_none_or(Vec::is_empty))
 }
 
 /// Tells what there is.
 pub(in crate::cli) fn stats(args: &StatsArgs, global: &Global, out: &mut dyn Write) -> Result<()> {
-    let way = way(global)?;
-    let told = match &args.collection {
-        Some(name) => json!({"collections": [way.get(&format!("/v1/collections/{}", encoded(name)))?]}),
-        None => way.get("/v1/collections")?,
-    };
-    tell(global, &told, out, counts)?;
-    way.end()
+    let told = asked(global, |way| match &args.collection {
+        Some(name) => Ok(json!({"collections": [way.get(&format!("/v1/collections/{}", encoded(name)))?]})),
+        None => way.get("/v1/collections"),
+    })?;
+    tell(global, &told, out, counts)
 }
 
 /// Has deleted rows' space given back, and waits for it.
 pub(in crate::cli) fn reclaim(_: &ReclaimArgs, global: &Global, out: &mut dyn Write) -> Result<bool> {
-    let way = way(global)?;
-    let mut job = way.post("/v1/admin/reclaim", &json!({}))?["job"].take();
-    let path = format!("/v1/admin/jobs/{}", job["id"].as_str().unwrap_or_default());
-    while matches!(job["state"].as_str(), Some("queued" | "running")) {
-        std::thread::sleep(LOOK);
-        job = way.get(&path)?;
-    }
+    let job = asked(global, |way| {
+        let mut job = way.post("/v1/admin/reclaim", &json!({}))?["job"].take();
+        let path = format!("/v1/admin/jobs/{}", job["id"].as_str().unwrap_or_default());
+        while matches!(job["state"].as_str(), Some("queued" | "running")) {
+            std::thread::sleep(LOOK);
+            job = way.get(&path)?;
+        }
+        Ok(job)
+    })?;
     tell(global, &job, out, |job, out| {
         let why = job["error"]["detail"].as_str().map_or(String::new(), |why| format!(": {why}"));
         writeln!(out, "reclaim {}{why}", job["state"].as_str().unwrap_or_default())
     })?;
-    way.end()?;
     Ok(job["state"] == "done")
 }
 
-fn fetched(
-    way: &super::Way,
-    base: &str,
-    ids: &[String],
-    with_vector: bool,
-    tenant: Option<&str>,
-) -> Result<Value> {
+fn fetched(way: &Way, base: &str, ids: &[String], with_vector: bool, tenant: Option<&str>) -> Result<Value> {
     let mut body = json!({"ids": ids, "include": if with_vector { json!(["vector"]) } else { json!([]) }});
     if let Some(tenant) = tenant {
         body["tenant"] = tenant.into();

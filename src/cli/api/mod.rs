@@ -28,6 +28,14 @@ fn way(global: &Global) -> Result<Way> {
     }
 }
 
+/// Asks, and ends the way whatever came of it: a store that is left open would be in the way of the next command.
+fn asked<T>(global: &Global, work: impl FnOnce(&Way) -> Result<T>) -> Result<T> {
+    let way = way(global)?;
+    let done = work(&way);
+    let ended = way.end();
+    done.and_then(|done| ended.map(|()| done))
+}
+
 fn token(global: &Global) -> Result<Option<String>> {
     let Some(file) = &global.token_file else { return Ok(std::env::var(TOKEN).ok()) };
     let text = std::fs::read_to_string(file).map_err(|e| {

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Instant;
 
 /// Letters of a line of a hit: it is cut, not wrapped.
-const SHOWN: usize = 76;
+const SHOWN: usize = 72;
 
 /// A step that was done.
 #[derive(Serialize)]
