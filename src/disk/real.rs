@@ -6,6 +6,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A program that this process starts holds what is locked here until it has become that program: a moment, which is waited
+/// for where the holder calls itself by our own name.
+const LOCK_TRIES: usize = 10;
+const LOCK_REST: Duration = Duration::from_millis(4);
 
 /// File systems over a network, by the number that `statfs` gives: their locks and syncs promise less.
 const REMOTE: [(u64, &str); 6] = [
@@ -129,13 +135,19 @@ impl Disk for RealDisk {
     fn lock(&self, path: &str, note: &str) -> io::Result<Result<Box<dyn Lock>, String>> {
         let mut options = fs::OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(self.at(path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let note = self.read(path, 0, 256)?;
-                return Ok(Err(String::from_utf8_lossy(&note).trim().to_owned()));
+        for rest in (0..LOCK_TRIES).rev() {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) => {
+                    let holder = self.read(path, 0, 256)?;
+                    let holder = String::from_utf8_lossy(&holder).trim().to_owned();
+                    if rest == 0 || holder != note.trim() {
+                        return Ok(Err(holder));
+                    }
+                    std::thread::sleep(LOCK_REST);
+                }
+                Err(fs::TryLockError::Error(e)) => return Err(e),
             }
-            Err(fs::TryLockError::Error(e)) => return Err(e),
         }
         // Only a hint for people: the lock is the operating system's.
         let hint = file.set_len(0).and_then(|()| file.write_all_at(note.as_bytes(), 0));
