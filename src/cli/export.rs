@@ -1,10 +1,11 @@
 //! `nearfield export`: the flags of an export, its bar, its report.
 
+use super::api::asked;
 use super::import::json;
 use super::progress::Progress;
 use super::{Global, expect_store, output};
-use crate::import::{ExportRequest, VectorForm, export};
-use crate::{Filter, Options, Result, Store};
+use crate::import::{Elsewhere, ExportReport, ExportRequest, VectorForm, bring, export};
+use crate::{Filter, Result, Store};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,11 +39,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<()> {
-    expect_store(global.data())?;
-    let store = Store::open(global.data(), Options::default())?;
-    let collection = store.open_collection(&args.collection)?;
-    let rows = collection.stats().rows;
-    let bar = Progress::new(global.quiet).bar("export", rows);
     let request = ExportRequest {
         to: args.to.clone(),
         ids: args.ids.clone(),
@@ -51,9 +47,8 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
         form: args.vectors,
         yes: args.yes,
     };
-    let report = export(&collection, &request, &mut |done| bar.at(done, rows as u64))?;
-    drop((bar, collection));
-    store.close(CLOSE)?;
+    let report =
+        if global.url.is_some() { there(args, global, &request)? } else { here(args, global, &request)? };
     if global.json {
         return json(&report, out);
     }
@@ -61,4 +56,26 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
     let (name, to, rows) = (&report.collection, report.to.display(), report.rows);
     writeln!(out, "{name}: {rows} rows to {to}, {mib:.1} MiB, {:.2} s", report.seconds).map_err(output)?;
     writeln!(out, "  digest {}", report.digest).map_err(output)
+}
+
+/// Of a store of this machine: all rows of one state.
+fn here(args: &Args, global: &Global, request: &ExportRequest) -> Result<ExportReport> {
+    expect_store(global.data())?;
+    let store = Store::open(global.data(), global.settings()?.settings.store)?;
+    let exported = store.open_collection(&args.collection).and_then(|collection| {
+        let rows = collection.stats().rows;
+        let bar = Progress::new(global.quiet).bar("export", rows);
+        export(&collection, request, &mut |done| bar.at(done, rows as u64))
+    });
+    let closed = store.close(CLOSE);
+    exported.and_then(|report| closed.map(|()| report))
+}
+
+/// Of a server.
+fn there(args: &Args, global: &Global, request: &ExportRequest) -> Result<ExportReport> {
+    asked(global, |way| {
+        let rows = way.find(&args.collection)?.map_or(0, |(_, rows)| rows);
+        let bar = Progress::new(global.quiet).bar("export", rows);
+        bring(way, &args.collection, request, &mut |done| bar.at(done, (rows as u64).max(done)))
+    })
 }

@@ -1,9 +1,11 @@
 //! `nearfield import`: the flags of an import, its bar, its report.
 
+use super::api::asked;
 use super::progress::Progress;
 use super::{Global, expect_store, output};
 use crate::import::{
     Extra, Format, Mode, Report, Request, RollbackReport, Spec, Step, csv_mapping, rollback, run as import,
+    send,
 };
 use crate::{Error, ErrorKind, Metric, Options, Result, Store};
 use clap::ArgGroup;
@@ -81,6 +83,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<()> {
     if args.rollback {
+        if global.url.is_some() {
+            return Err(Error::invalid(
+                "an import into a server is not undone; delete its rows, or drop the collection that it made",
+            ));
+        }
         return undo(args, global, out);
     }
     let (Some(file), Some(into)) = (&args.file, &args.into) else {
@@ -116,6 +123,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
         });
         bar.at(done, of.unwrap_or(done));
     };
+    if global.url.is_some() {
+        let report = asked(global, |way| send(way, &request, &mut tell))?;
+        drop(bar);
+        return if global.json { json(&report, out) } else { told(&report, out).map_err(output) };
+    }
     let data = global.data();
     // A dry run makes no store; what is there is asked only where there is one.
     let store = if args.dry_run && expect_store(data).is_err() { None } else { Some(open(data, args)?) };

@@ -51,10 +51,11 @@ struct Global {
     /// Folder of the store [default: index_data]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Everywhere")]
     data: Option<PathBuf>,
-    /// Ask a running server instead of a store of this machine: search, get, stats, reclaim
+    /// Ask a running server instead of a store of this machine: search, get, stats, import, export, sync, verify, snapshot
+    /// create, reclaim
     #[arg(long, value_name = "URL", global = true, help_heading = "Everywhere")]
     url: Option<String>,
-    /// File of tokens: `serve` accepts them, all others send the first [default: NEARFIELD_TOKENS, NEARFIELD_TOKEN of the
+    /// File of tokens: `serve` accepts them, all others send the strongest [default: NEARFIELD_TOKENS, NEARFIELD_TOKEN of the
     /// environment]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Everywhere")]
     token_file: Option<PathBuf>,
@@ -127,6 +128,9 @@ enum Command {
     /// name, in one commit. Killed anywhere, it has changed nothing, and the same command goes on from where it was. Nobody
     /// else may have the store open.
     ///
+    /// With --url the file is read and judged here, and then sent to a server, batch by batch: a new collection goes again if that
+    /// fails, one that is appended to keeps what had come; the same command brings the rest.
+    ///
     /// Formats: jsonl (also .zst), npy, vecs (.fvecs, .bvecs), csv, hnsw-rs (a dump's two files), faiss (Flat, IDMap,
     /// HNSW,Flat), hnswlib, pickle (vectors.pkl with metadata.json; never run, only read).
     #[command(after_help = import::EXIT_CODES)]
@@ -140,7 +144,7 @@ enum Command {
     Verify(verify::Args),
     /// Bring a store and its Postgres database together, and prove it
     ///
-    /// Nobody else may have the store open: a host that has it runs the mirror itself.
+    /// Nobody else may have the store open: a host that has it runs the mirror itself, and a server is asked with --url.
     #[cfg(feature = "mirror")]
     #[command(subcommand)]
     Sync(sync::Command),
@@ -161,7 +165,11 @@ enum Command {
 impl Command {
     /// Whether it speaks the API, and so to a server as well.
     fn can_ask(&self) -> bool {
-        matches!(self, Self::Search(_) | Self::Get(_) | Self::Stats(_) | Self::Reclaim(_))
+        let asks = matches!(self, Self::Search(_) | Self::Get(_) | Self::Stats(_) | Self::Reclaim(_));
+        let moves = matches!(self, Self::Import(_) | Self::Export(_) | Self::Verify(_) | Self::Snapshot(_));
+        #[cfg(feature = "mirror")]
+        let moves = moves || matches!(self, Self::Sync(_));
+        asks || moves
     }
 }
 
@@ -189,8 +197,14 @@ where
         // Quietly taking the store of this machine would be the worst answer.
         let _ = writeln!(
             err,
-            "error: this works on a store of this machine; --url is for search, get, stats and reclaim"
+            "error: this works on a store of this machine alone, or starts something there: leave --url away"
         );
+        return ExitCode::from(USAGE);
+    }
+    if let (None, Command::Snapshot(command)) = (&cli.global.url, &cli.command)
+        && command.lacks_folder()
+    {
+        let _ = writeln!(err, "error: name a folder for the snapshot: nearfield snapshot create FOLDER");
         return ExitCode::from(USAGE);
     }
     // Where 1 says "damaged", a folder without a store is a wrong command line.

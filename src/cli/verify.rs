@@ -1,8 +1,11 @@
 //! `nearfield verify`: opens a store and checks every byte; `--deep` asks every row for itself.
 
 use super::Global;
+use super::api::{asked, done};
 use super::doctor::tell;
-use crate::{Error, ErrorKind, Result, Store};
+use super::progress::Progress;
+use crate::{Diagnosis, Error, ErrorKind, Result, Store};
+use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
 
@@ -16,12 +19,18 @@ pub(super) struct Args {
     #[arg(long)]
     deep: bool,
     /// Give up damaged rows and lost commits: answers are not degraded any more. lost_rows.jsonl keeps a line for each row
-    #[arg(long)]
+    #[arg(long, requires = "yes")]
     accept_loss: bool,
+    /// With --accept-loss: it is meant
+    #[arg(long, requires = "accept_loss")]
+    yes: bool,
 }
 
 /// True if the store is healthy.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
+    if global.url.is_some() {
+        return ask(args, global, out);
+    }
     let data = global.data();
     // Opening would make a store where there is none.
     if !data.join("IDENT").exists() {
@@ -39,4 +48,25 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<b
     // A store that is suspected takes no checkpoint: that is in the report already.
     let closed = store.close(CLOSE);
     if diagnosis.healthy { closed.map(|()| true) } else { Ok(false) }
+}
+
+/// A running server looks at its own store.
+fn ask(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
+    if args.accept_loss {
+        return Err(Error::invalid(
+            "rows are given up in a store of this machine, with its server stopped; leave --url away",
+        ));
+    }
+    let mut told = asked(global, |way| {
+        let bar = Progress::new(global.quiet).bar("verify", 1);
+        done(way, "/v1/admin/verify", &json!({"deep": args.deep}), &bar)
+    })?;
+    // Where it lies is nobody's business but the server's.
+    told["place"] = global.url.as_deref().unwrap_or_default().into();
+    let diagnosis: Diagnosis = serde_json::from_value(told).map_err(|e| {
+        let message = "the server's diagnosis cannot be read: take the same version of both";
+        Error::new(ErrorKind::Unavailable, message).with_source(e)
+    })?;
+    tell(&diagnosis, global.json, out)?;
+    Ok(diagnosis.healthy)
 }

@@ -75,11 +75,25 @@ pub(crate) fn export(
     request: &ExportRequest,
     tell: &mut dyn FnMut(u64),
 ) -> Result<ExportReport> {
+    let all = |each: Each<'_>| collection.for_each(request.filter.as_ref(), each).map(drop);
+    write(collection.name(), collection.schema().dim, request, tell, all)
+}
+
+/// Hears of every row.
+type Each<'a> = &'a mut dyn FnMut(RowRef<'_>, Option<&[f32]>) -> Result<()>;
+
+/// Writes the rows that `all` brings.
+pub(super) fn write(
+    name: &str,
+    dim: usize,
+    request: &ExportRequest,
+    tell: &mut dyn FnMut(u64),
+    all: impl FnOnce(Each<'_>) -> Result<()>,
+) -> Result<ExportReport> {
     let start = std::time::Instant::now();
-    let dim = collection.schema().dim;
     let mut out = Output::open(request, dim)?;
     let mut digest = Digest::default();
-    collection.for_each(request.filter.as_ref(), &mut |row, vector| {
+    all(&mut |row, vector| {
         digest.add_ref(&row, vector);
         if digest.rows.is_multiple_of(1_024) {
             tell(digest.rows);
@@ -89,7 +103,7 @@ pub(crate) fn export(
     tell(digest.rows);
     let bytes = out.finish(digest.rows, dim)?;
     Ok(ExportReport {
-        collection: collection.name().to_owned(),
+        collection: name.to_owned(),
         to: request.to.clone(),
         rows: digest.rows,
         digest: format!("{:016x}", digest.sum),
@@ -133,15 +147,8 @@ impl Output {
         match self {
             Self::Lines { out, form, line } => {
                 line.clear();
-                push_row(line, row, true);
-                match (vector, form) {
-                    (None, _) => {}
-                    (Some(vector), VectorForm::Json) => push_field(line, "vector", &vector),
-                    (Some(vector), VectorForm::Base64) => {
-                        push_field(line, "vector_b64", &BASE64.encode(le_bytes(vector)));
-                    }
-                }
-                line.extend(b"}\n");
+                push_object(line, row, vector, *form);
+                line.push(b'\n');
                 out.write(line)
             }
             Self::Table { vectors, ids, docs, line } => {
@@ -180,6 +187,22 @@ impl Output {
 fn without(what: &str, id: &str) -> Error {
     let id = crate::error::excerpt(id);
     Error::invalid(format!("chunk {id} {what}, which a table cannot say: export to .jsonl"))
+}
+
+/// All of it.
+pub(super) fn push_object(line: &mut Vec<u8>, row: &RowRef<'_>, vector: Option<&[f32]>, form: VectorForm) {
+    // Whether a comma is needed is told by what stands before.
+    let mut object = Vec::new();
+    push_row(&mut object, row, true);
+    match (vector, form) {
+        (None, _) => {}
+        (Some(vector), VectorForm::Json) => push_field(&mut object, "vector", &vector),
+        (Some(vector), VectorForm::Base64) => {
+            push_field(&mut object, "vector_b64", &BASE64.encode(le_bytes(vector)));
+        }
+    }
+    object.push(b'}');
+    line.append(&mut object);
 }
 
 /// Everything but the vector, the object left open.

@@ -5,11 +5,11 @@ use super::journal::{Entry, Journal, STAGED, State, Way};
 use super::plan::{Plan, There, plan};
 use super::rejects::{Reject, Rejects};
 use super::source::{self, Rows, Shape, Spec};
-use super::stage::{Stage, Taken};
+use super::stage::{Stage, Taken, Taker};
 use super::switch::{finish_begun, give_up, switch};
 use super::verify::{Verified, verify};
 use crate::config::Metric;
-use crate::engine::{Collection, Store};
+use crate::engine::Store;
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -167,10 +167,10 @@ fn mark(path: &Path) -> String {
     format!("{absolute:?} {:?} {changed:?} ", about.map(|about| about.len()))
 }
 
-struct Import<'a, 'b> {
-    request: &'a Request,
-    plan: &'a Plan,
-    tell: &'a mut (dyn FnMut(Step, u64, Option<u64>) + 'b),
+pub(super) struct Import<'a, 'b> {
+    pub(super) request: &'a Request,
+    pub(super) plan: &'a Plan,
+    pub(super) tell: &'a mut (dyn FnMut(Step, u64, Option<u64>) + 'b),
 }
 
 impl Import<'_, '_> {
@@ -206,7 +206,7 @@ impl Import<'_, '_> {
     }
 
     /// Reads and judges every row, and stores none.
-    fn dry(&mut self, rows: &mut dyn Rows) -> Result<Report> {
+    pub(super) fn dry(&mut self, rows: &mut dyn Rows) -> Result<Report> {
         let stage = self.stage(None);
         let mut rejects = Rejects::new(self.request.rejects_max, self.request.rejects.as_deref())?;
         let of = rows.shape().rows;
@@ -217,7 +217,7 @@ impl Import<'_, '_> {
         Ok(report)
     }
 
-    fn stage<'s>(&self, into: Option<&'s Collection>) -> Stage<'s> {
+    pub(super) fn stage<'s>(&self, into: Option<&'s dyn Taker>) -> Stage<'s> {
         Stage {
             into,
             schema: self.plan.schema.clone(),
@@ -226,7 +226,7 @@ impl Import<'_, '_> {
         }
     }
 
-    fn report(&self, taken: &Taken, rejects: Rejects, verified: Verified) -> Report {
+    pub(super) fn report(&self, taken: &Taken, rejects: Rejects, verified: Verified) -> Report {
         Report {
             source: self.request.spec.path.clone(),
             into: self.request.into.clone(),

@@ -13,6 +13,7 @@
 //! Does not know the command line; progress is told to whoever asks for it. No file is believed, and none is run.
 
 mod digest;
+mod elsewhere;
 mod export;
 mod formats;
 mod input;
@@ -29,7 +30,8 @@ mod switch;
 mod tests;
 mod verify;
 
-pub(crate) use export::{ExportRequest, VectorForm, export};
+pub(crate) use elsewhere::{Elsewhere, Page, bring, send};
+pub(crate) use export::{ExportReport, ExportRequest, VectorForm, export};
 pub(crate) use formats::{Integers, Plain as Floats, csv_mapping};
 pub(crate) use input::{Input, Parsed, bad, extension};
 pub(crate) use job::{Mode, Report, Request, Step, run};

@@ -28,10 +28,29 @@ pub(super) struct Taken {
     pub(super) samples: Vec<Vec<f32>>,
 }
 
+/// What takes rows.
+pub(super) trait Taker {
+    /// How many of them an earlier run has brought.
+    fn staged(&self) -> u64;
+
+    /// Takes all of them, or fails.
+    fn take(&self, batch: Vec<Row>) -> Result<()>;
+}
+
+impl Taker for Collection {
+    fn staged(&self) -> u64 {
+        self.stats().rows as u64
+    }
+
+    fn take(&self, batch: Vec<Row>) -> Result<()> {
+        self.exchange(batch, Vec::new()).map(drop)
+    }
+}
+
 /// Where rows go.
 pub(super) struct Stage<'a> {
     /// Nowhere: they are looked at, and that is all.
-    pub(super) into: Option<&'a Collection>,
+    pub(super) into: Option<&'a dyn Taker>,
     pub(super) schema: Schema,
     pub(super) batch_rows: usize,
     /// Bytes of all rows together.
@@ -45,7 +64,7 @@ impl Stage<'_> {
         rejects: &mut Rejects,
         tell: &mut dyn FnMut(u64),
     ) -> Result<Taken> {
-        let there = self.into.map_or(0, |into| into.stats().rows as u64);
+        let there = self.into.map_or(0, Taker::staged);
         let (mut taken, mut ids, mut batch) = (Taken::default(), Ids::default(), Batch::default());
         let mut read = 0;
         while let Some(Entry { place, chunk }) = rows.next()? {
@@ -96,7 +115,7 @@ impl Stage<'_> {
 
     fn store(&self, batch: Vec<Row>) -> Result<()> {
         match self.into {
-            Some(into) if !batch.is_empty() => into.exchange(batch, Vec::new()).map(drop),
+            Some(into) if !batch.is_empty() => into.take(batch),
             _ => Ok(()),
         }
     }

@@ -54,6 +54,10 @@ impl Side {
         Counts::default()
     }
 
+    pub(crate) fn dead_letters(&self) -> Result<Vec<Value>, Problem> {
+        Err(absent())
+    }
+
     pub(crate) fn connect(&self) -> Result<(), Problem> {
         Err(absent())
     }

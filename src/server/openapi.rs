@@ -347,6 +347,9 @@ fn operations(name: &str, s: &mut Schemas) -> Option<Told> {
         "cancel_job" => says("Cancel a job: one that waits at once, one that runs at its next step")
             .gives(200, "The job", s.of::<JobBody>())
             .fails(&[404]),
+        "dead_letters" => says("Rows that one side refuses, with the reasons")
+            .gives(200, "Rows", s.of::<LetterList>())
+            .fails(&[503]),
         "resolve" => says("Decide whom to trust, where the mirror is blocked")
             .takes(s.of::<ResolveBody>())
             .gives(200, "Where the mirror stands now", s.of::<ResolveAnswer>()),

@@ -94,6 +94,7 @@ const TABLE: &[Line] = &[
     (Get,    "/v1/admin/jobs/{id}",                       ADMIN, Here(admin::job),                 "get_job"),
     (Delete, "/v1/admin/jobs/{id}",                       ADMIN, Here(admin::cancel),              "cancel_job"),
     (Post,   "/v1/admin/resolve",                         ADMIN, Write(admin::resolve),            "resolve"),
+    (Get,    "/v1/admin/dead-letters",                    ADMIN, Search(admin::dead_letters),      "dead_letters"),
     (Post,   "/v1/admin/checkpoint",                      ADMIN, Here(admin::checkpoint),          "checkpoint"),
     (Post,   "/v1/admin/reclaim",                         ADMIN, Here(admin::reclaim),             "reclaim"),
     (Post,   "/v1/admin/verify",                          ADMIN, Here(admin::verify),              "verify"),

@@ -119,6 +119,12 @@ impl Side {
         Ok(self.state())
     }
 
+    /// Rows that one side refuses.
+    pub(crate) fn dead_letters(&self) -> Result<Vec<Value>, Problem> {
+        let letters = self.ask(Mirror::dead_letters)?;
+        Ok(letters.iter().filter_map(|letter| serde_json::to_value(letter).ok()).collect())
+    }
+
     /// Waits until a write is in the database.
     pub(crate) fn wait(&self, token: Token, patience: Duration) -> Result<(), Problem> {
         self.ask(|mirror| mirror.wait_mirrored(token, patience))

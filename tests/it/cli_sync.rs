@@ -136,7 +136,7 @@ fn drift_is_code_1_and_repaired_by_the_word_of_one_side() {
     let said = home.fails("a", &["repair", "--deep", "--trust", "local", "--dry-run"]);
     assert!(said.contains("4 rows differ"), "{said}");
     assert_eq!(one(&home.database.url, "SELECT count(*)::text FROM nearfield.chunks"), "27");
-    let said = home.done("a", &["repair", "--deep", "--trust", "local"]);
+    let said = home.done("a", &["repair", "--deep", "--trust", "local", "--yes"]);
     assert!(said.contains("4 rows were put right"), "{said}");
     home.done("a", &["audit", "--deep"]);
     assert_eq!(

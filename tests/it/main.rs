@@ -14,6 +14,7 @@ mod calls;
 mod cli_api;
 #[cfg(feature = "server")]
 mod cli_config;
+mod cli_server;
 #[cfg(feature = "server")]
 mod cli_store;
 #[cfg(all(feature = "mirror", feature = "server"))]
@@ -41,6 +42,7 @@ mod oracle;
 mod postgres;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod proxy;
+mod readme;
 mod recall;
 #[cfg(feature = "hnsw-rs")]
 mod second_graph;

@@ -1,17 +1,15 @@
 //! What can be asked, and how the answers look on a terminal.
 
-use super::asked;
 use super::way::Way;
+use super::{asked, job};
 use crate::cli::doctor::wrapped;
 use crate::cli::{Global, output};
 use crate::{Embedder, Error, ErrorKind, Hashed, Result};
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::time::Duration;
 
 /// Letters of a text that are shown.
 const SHOWN: usize = 240;
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What to search for.
 #[derive(clap::Args)]
@@ -132,15 +130,7 @@ pub(in crate::cli) fn stats(args: &StatsArgs, global: &Global, out: &mut dyn Wri
 
 /// Has deleted rows' space given back, and waits for it.
 pub(in crate::cli) fn reclaim(_: &ReclaimArgs, global: &Global, out: &mut dyn Write) -> Result<bool> {
-    let job = asked(global, |way| {
-        let mut job = way.post("/v1/admin/reclaim", &json!({}))?["job"].take();
-        let path = format!("/v1/admin/jobs/{}", job["id"].as_str().unwrap_or_default());
-        while matches!(job["state"].as_str(), Some("queued" | "running")) {
-            std::thread::sleep(LOOK);
-            job = way.get(&path)?;
-        }
-        Ok(job)
-    })?;
+    let job = asked(global, |way| job::ended(way, "/v1/admin/reclaim", &json!({}), None))?;
     tell(global, &job, out, |job, out| {
         let why = job["error"]["detail"].as_str().map_or(String::new(), |why| format!(": {why}"));
         writeln!(out, "reclaim {}{why}", job["state"].as_str().unwrap_or_default())
@@ -178,12 +168,12 @@ fn read(what: &str, text: &str) -> Result<Value> {
 }
 
 /// A name as a part of a path.
-fn encoded(name: &str) -> String {
+pub(super) fn encoded(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-fn tell(
+pub(in crate::cli) fn tell(
     global: &Global,
     told: &Value,
     out: &mut dyn Write,

@@ -4,13 +4,16 @@
 //! Owns the two ways and nothing of what is asked: both give the same answers and the same errors, because both are the API.
 
 mod ask;
+mod elsewhere;
+mod job;
 mod way;
 
-pub(super) use ask::{GetArgs, ReclaimArgs, SearchArgs, StatsArgs, get, reclaim, search, stats};
+pub(super) use ask::{GetArgs, ReclaimArgs, SearchArgs, StatsArgs, get, reclaim, search, stats, tell};
+pub(super) use job::done;
+pub(super) use way::Way;
 
 use super::{Global, expect_store};
 use crate::{Error, ErrorKind, Result, Store, server};
-use way::Way;
 
 /// Where the token of a server is, unless a file is named.
 const TOKEN: &str = "NEARFIELD_TOKEN";
@@ -29,7 +32,7 @@ fn way(global: &Global) -> Result<Way> {
 }
 
 /// Asks, and ends the way whatever came of it: a store that is left open would be in the way of the next command.
-fn asked<T>(global: &Global, work: impl FnOnce(&Way) -> Result<T>) -> Result<T> {
+pub(super) fn asked<T>(global: &Global, work: impl FnOnce(&Way) -> Result<T>) -> Result<T> {
     let way = way(global)?;
     let done = work(&way);
     let ended = way.end();
@@ -42,9 +45,12 @@ fn token(global: &Global) -> Result<Option<String>> {
         Error::new(ErrorKind::NotFound, format!("the token file {} cannot be read", file.display()))
             .with_source(e)
     })?;
-    // The file that a server reads has a role before each token; the first line will do.
-    let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let token = token.and_then(|line| line.split_whitespace().last());
+    // The file that a server reads has a role before each token: the strongest can do all that is asked here.
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let strength = |line: &&str| ["read", "write", "admin"].iter().position(|role| line.starts_with(role));
+    // Of several that are as strong the first.
+    let strongest = lines.rev().max_by_key(strength);
+    let token = strongest.and_then(|line| line.split_whitespace().last());
     token
         .map(|token| Some(token.to_owned()))
         .ok_or_else(|| Error::invalid(format!("the token file {} has no token", file.display())))

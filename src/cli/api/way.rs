@@ -3,6 +3,7 @@
 use crate::{Error, ErrorKind, Result, Store};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 use tower_service::Service;
@@ -14,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CLOSE: Duration = Duration::from_secs(10);
 
 /// Somebody who answers.
-pub(super) enum Way {
+pub(in crate::cli) enum Way {
     Http { agent: ureq::Agent, base: String, token: Option<String> },
     Inside { router: axum::Router, runtime: tokio::runtime::Runtime, store: Store },
 }
@@ -41,16 +42,27 @@ impl Way {
         Ok(Self::Inside { router, runtime, store })
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Value> {
-        self.call(Method::GET, path, None)
+    pub(in crate::cli) fn get(&self, path: &str) -> Result<Value> {
+        self.get_as(path)
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.call(Method::POST, path, Some(body))
+    pub(in crate::cli) fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        read(path, &self.call(Method::GET, path, None)?)
     }
 
-    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let bytes = body.map(Value::to_string);
+    pub(in crate::cli) fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.post_bytes(path, body.to_string().into_bytes())
+    }
+
+    pub(in crate::cli) fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
+        read(path, &self.call(Method::POST, path, Some(body))?)
+    }
+
+    pub(in crate::cli) fn delete(&self, path: &str) -> Result<()> {
+        self.call(Method::DELETE, path, None).map(drop)
+    }
+
+    fn call(&self, method: Method, path: &str, bytes: Option<Vec<u8>>) -> Result<Vec<u8>> {
         let (status, text) = match self {
             Self::Http { agent, base, token } => {
                 over_http(agent, token.as_deref(), method, &format!("{base}{path}"), bytes)?
@@ -60,8 +72,10 @@ impl Way {
                 answered.map_err(|e| Error::new(ErrorKind::Internal, format!("the route failed: {e}")))?
             }
         };
-        let told: Value = serde_json::from_slice(&text).unwrap_or_default();
-        if (200..300).contains(&status) { Ok(told) } else { Err(problem(status, &told)) }
+        if (200..300).contains(&status) {
+            return Ok(text);
+        }
+        Err(problem(status, &serde_json::from_slice(&text).unwrap_or_default()))
     }
 
     /// Ends it: a store is closed, a server is left alone.
@@ -81,7 +95,7 @@ fn over_http(
     token: Option<&str>,
     method: Method,
     url: &str,
-    body: Option<String>,
+    body: Option<Vec<u8>>,
 ) -> Result<(u16, Vec<u8>)> {
     let failed = |e: ureq::Error| Error::new(ErrorKind::Unavailable, format!("no answer from {url}: {e}"));
     let mut request = Request::builder().method(method).uri(url);
@@ -102,7 +116,7 @@ async fn inside(
     mut router: axum::Router,
     method: Method,
     path: &str,
-    body: Option<String>,
+    body: Option<Vec<u8>>,
 ) -> std::result::Result<(u16, Vec<u8>), axum::Error> {
     let mut request = Request::builder().method(method).uri(path);
     if body.is_some() {
@@ -116,7 +130,18 @@ async fn inside(
     Ok((status, bytes.to_vec()))
 }
 
+fn read<T: DeserializeOwned>(path: &str, text: &[u8]) -> Result<T> {
+    serde_json::from_slice(text).map_err(|e| {
+        let message = format!("what answers {path} is no nearfield server, or one of another version: {e}");
+        Error::new(ErrorKind::Unavailable, message)
+    })
+}
+
 /// What a refusal means here.
+pub(super) fn problem_of(told: &Value) -> Error {
+    problem(0, told)
+}
+
 fn problem(status: u16, told: &Value) -> Error {
     let kind = match told["code"].as_str().unwrap_or_default() {
         "not_found" => ErrorKind::NotFound,

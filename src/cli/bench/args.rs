@@ -115,6 +115,10 @@ impl FilterArg {
     }
 }
 
+pub(super) fn from_0_to(max: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=max as u64)
+}
+
 pub(super) fn from_1_to(max: usize) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=max as u64)
 }

@@ -16,8 +16,8 @@ pub(in crate::cli) enum Command {
     Audit(AuditArgs),
     /// Make both sides equal by the word of one
     ///
-    /// It deletes what the trusted side does not have, and replaces what differs there. With --dry-run it only names the
-    /// rows, and ends with 1 if there are any.
+    /// It deletes what the trusted side does not have, and replaces what differs there, if --yes says so. With --dry-run it
+    /// only names the rows, and ends with 1 if there are any.
     Repair(RepairArgs),
     /// Fill collections from the database as a whole, then compare
     Rebuild(Place),
@@ -37,7 +37,7 @@ pub(in crate::cli) enum Command {
 }
 
 /// Which database, and which of its collections.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(in crate::cli) struct Place {
     /// postgres://user:password@host:port/database [default: the setting
     /// mirror.database.url, or DATABASE_URL of the environment]
@@ -84,6 +84,9 @@ pub(in crate::cli) struct RepairArgs {
     /// Change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Change what differs; nothing else says that it is meant
+    #[arg(long, required_unless_present = "dry_run", conflicts_with = "dry_run")]
+    pub(super) yes: bool,
 }
 
 #[derive(Args)]

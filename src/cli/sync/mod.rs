@@ -1,9 +1,10 @@
-//! `nearfield sync`: a store that no process has open, and its database.
+//! `nearfield sync`: a store that no process has open, and its database; or a running server and its own.
 //!
 //! Invariants: nothing happens but what the command says (the mirror is a manual one, but for `resolve`, whose decision must be
 //! carried out); the password is never told, because the mirror tells none.
 
 mod args;
+mod remote;
 mod report;
 
 pub(super) use args::Command;
@@ -16,6 +17,7 @@ use crate::{
 };
 use args::Place;
 use serde::Serialize;
+use serde_json::Value;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs one of them. True if both sides are equal, or that was not the question.
 pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Result<bool> {
+    if global.url.is_some() {
+        return remote::run(command, global, out);
+    }
     let place = command.place();
     if !matches!(command, Command::Pull(_) | Command::Rebuild(_)) {
         expect_store(global.data())?;
@@ -151,7 +156,7 @@ impl Run {
                     // A repair puts right what the audit before it has found.
                     mirror.audit(&name, true)?;
                 }
-                mirror.repair(&name, args.trust.into(), args.dry_run)
+                mirror.repair(&name, args.trust.into(), args.dry_run || !args.yes)
             })
         };
         self.compared(self.names(&args.place).into_iter().map(repair).collect::<Result<_>>()?, out)
@@ -162,7 +167,7 @@ impl Run {
         let _ = self.mirror.connect();
         let status = self.mirror.status();
         let is_well = status.database.is_some();
-        self.tell(&status, out, |out| report::status(&status, out))?;
+        self.tell(&status, out, |out| report::status(&json(&status), out))?;
         Ok(is_well)
     }
 
@@ -190,7 +195,7 @@ impl Run {
         let status = self.mirror.status();
         self.tell(&status, out, |out| {
             writeln!(out, "{}", if is_told { "resolved" } else { "there was nothing to decide" })?;
-            report::status(&status, out)
+            report::status(&json(&status), out)
         })?;
         Ok(true)
     }
@@ -199,7 +204,7 @@ impl Run {
         self.watch("push", Mirror::push_now)?;
         self.watch("pull", Mirror::pull_now)?;
         let letters = self.mirror.dead_letters()?;
-        self.tell(&letters, out, |out| report::letters(&letters, out))?;
+        self.tell(&letters, out, |out| report::letters(&json(&letters), out))?;
         Ok(letters.is_empty())
     }
 
@@ -232,7 +237,7 @@ impl Run {
         let moved = Moved { rows, seconds, status };
         self.tell(&moved, out, |out| {
             writeln!(out, "{rows} versions {verb} in {seconds:.2} s")?;
-            report::troubles(&moved.status, out)
+            report::troubles(&json(&moved.status), out)
         })?;
         let MirrorStatus { dead_letters_out, dead_letters_in, ignored, .. } = &moved.status;
         Ok(*dead_letters_out + *dead_letters_in + ignored.len() == 0)
@@ -241,12 +246,7 @@ impl Run {
     fn compared(&self, collections: Vec<AuditReport>, out: &mut dyn Write) -> Result<bool> {
         let equal = collections.iter().all(AuditReport::is_equal);
         let compared = Compared { equal, collections };
-        self.tell(&compared, out, |out| {
-            if compared.collections.is_empty() {
-                return writeln!(out, "there is no collection to compare, neither here nor in the database");
-            }
-            compared.collections.iter().try_for_each(|one| report::audit(one, out))
-        })?;
+        self.tell(&compared, out, |out| report::audits(&compared.collections, out))?;
         Ok(equal)
     }
 
@@ -262,6 +262,10 @@ impl Run {
         let told = serde_json::to_writer_pretty(&mut *out, json).map_err(std::io::Error::from);
         told.and_then(|()| writeln!(out)).map_err(output)
     }
+}
+
+fn json(told: &impl Serialize) -> Value {
+    serde_json::to_value(told).unwrap_or_default()
 }
 
 fn unresolved(status: &MirrorStatus) -> Error {

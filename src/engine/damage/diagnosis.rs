@@ -1,12 +1,12 @@
 //! What is found wrong with a store, in words and in numbers: the report of `nearfield doctor` and `nearfield verify`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Ids that one finding names, at most.
 pub(crate) const IDS_MAX: usize = 1_000;
 
 /// The state of a store, as far as its bytes tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The folder.
     pub place: String,
@@ -31,7 +31,7 @@ pub struct Diagnosis {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The file, from the store's folder on.
     pub file: String,

@@ -5,8 +5,8 @@ use super::super::call::{Answer, Call};
 use super::super::jobs::{Job, Task};
 use super::super::problem::Problem;
 use super::super::wire::{
-    CollectionBody, JobAnswer, JobList, NoBody, ResolveAnswer, ResolveBody, StatusAnswer, SyncBody, SyncMode,
-    VerifyBody,
+    CollectionBody, JobAnswer, JobList, LetterList, NoBody, ResolveAnswer, ResolveBody, StatusAnswer,
+    SyncBody, SyncMode, VerifyBody,
 };
 use axum::http::StatusCode;
 
@@ -69,6 +69,11 @@ pub(crate) fn resolve(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
     let ResolveBody { trust } = call.json()?;
     Answer::ok(&ResolveAnswer { state: app.side.resolve(trust)? })
+}
+
+pub(crate) fn dead_letters(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    Answer::ok(&LetterList { dead_letters: app.side.dead_letters()? })
 }
 
 pub(crate) fn checkpoint(app: &App, call: &Call) -> Result<Answer, Problem> {

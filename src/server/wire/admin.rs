@@ -53,6 +53,14 @@ pub(crate) struct ResolveAnswer {
     pub(crate) state: String,
 }
 
+/// Rows that one side refuses.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LetterList {
+    /// `collection`, `id`, `is_outgoing` if it is the database that refuses it, `reason`.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) dead_letters: Vec<Value>,
+}
+
 /// How to verify.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

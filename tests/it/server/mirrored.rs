@@ -9,13 +9,13 @@ use nearfield::{Metric, Mirror, MirrorOptions, Schema, Store};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-struct Mirrored {
-    bed: Bed,
-    mirror: Mirror,
-    database: Database,
+pub(crate) struct Mirrored {
+    pub(crate) bed: Bed,
+    pub(crate) mirror: Mirror,
+    pub(crate) database: Database,
 }
 
-fn mirrored() -> Mirrored {
+pub(crate) fn mirrored() -> Mirrored {
     let database = Cluster::shared().database();
     let store = Store::memory();
     store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();

@@ -9,7 +9,7 @@ mod command;
 mod jobs;
 mod lines;
 #[cfg(feature = "mirror")]
-mod mirrored;
+pub(crate) mod mirrored;
 mod mounted;
 mod pages;
 mod reload;

@@ -1,6 +1,6 @@
 //! The flags of `bench mirror`.
 
-use super::super::args::from_1_to;
+use super::super::args::{from_0_to, from_1_to};
 use crate::Metric;
 use crate::limits::{BUILD_THREADS_MAX, DIM_MAX};
 use clap::Args;
@@ -38,6 +38,9 @@ pub(in crate::cli) struct MirrorArgs {
     /// Rows of one upsert while writes and searches are measured
     #[arg(long, value_name = "N", help_heading = "Calls", default_value_t = 8, value_parser = from_1_to(10_000))]
     pub(super) batch: usize,
+    /// Upserts begun a second while writes and searches are measured; 0 for as many as go
+    #[arg(long, value_name = "N", help_heading = "Calls", default_value_t = 100, value_parser = from_0_to(100_000))]
+    pub(super) upserts: usize,
     /// Seconds of writes and searches for each state of the mirror in a round
     #[arg(long, value_name = "S", help_heading = "Calls", default_value_t = 1, value_parser = from_1_to(3_600))]
     pub(super) seconds: usize,

@@ -14,10 +14,18 @@ const REWRITE_BATCH: usize = 1_000;
 pub(super) struct Calls<'a> {
     base: &'a Matrix,
     queries: &'a Matrix,
-    batch: usize,
-    lasting: Duration,
+    how: How,
     /// Rows are written anew in turn.
     next: usize,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// Rows of one upsert.
+    pub(super) batch: usize,
+    /// From the beginning of one to that of the next; zero for as many as go.
+    pub(super) every: Duration,
+    pub(super) lasting: Duration,
 }
 
 /// What they took.
@@ -35,8 +43,8 @@ impl Took {
 }
 
 impl<'a> Calls<'a> {
-    pub(super) fn new(base: &'a Matrix, queries: &'a Matrix, batch: usize, lasting: Duration) -> Self {
-        Self { base, queries, batch, lasting, next: 0 }
+    pub(super) fn new(base: &'a Matrix, queries: &'a Matrix, how: How) -> Self {
+        Self { base, queries, how, next: 0 }
     }
 
     pub(super) fn measure(&mut self, docs: &Collection) -> Result<Took> {
@@ -68,11 +76,15 @@ impl<'a> Calls<'a> {
 
     fn write(&mut self, docs: &Collection) -> Result<Pauses> {
         let (mut pauses, start) = (Pauses::default(), Instant::now());
-        while start.elapsed() < self.lasting {
-            let chunks = self.chunks(self.batch);
+        let mut due = Duration::ZERO;
+        while start.elapsed() < self.how.lasting {
+            let chunks = self.chunks(self.how.batch);
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
             let from = Instant::now();
             docs.upsert(chunks)?;
             pauses.record(start, from);
+            // Who is late does not hurry after: what is measured is a call, not a jam.
+            due = (due + self.how.every).max(start.elapsed());
         }
         Ok(pauses)
     }

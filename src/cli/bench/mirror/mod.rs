@@ -21,7 +21,7 @@ use crate::{
     Chunk, Collection, DatabaseOptions, Error, ErrorKind, Mirror, MirrorOptions, Options, Result, Schema,
     Store,
 };
-use calls::Calls;
+use calls::{Calls, How};
 use relay::Relay;
 use report::{Audited, Pushed, Rebuilt, Report};
 use server::Server;
@@ -64,7 +64,7 @@ pub(super) fn run(args: &MirrorArgs, global: &Global, out: &mut dyn Write) -> Re
     let pushed = bed.push(&store, &mirror)?;
     let floor = floor(&Settings { url: bed.url.clone(), ..Settings::default() })?;
     let audited = bed.audit(&mirror)?;
-    let calls = || Calls::new(&bed.base, &bed.queries, args.batch, Duration::from_secs(args.seconds as u64));
+    let calls = || Calls::new(&bed.base, &bed.queries, how(args));
     let stage = Stage {
         mirror: &mirror,
         relay: &bed.relay,
@@ -110,6 +110,15 @@ pub(super) fn run(args: &MirrorArgs, global: &Global, out: &mut dyn Write) -> Re
 
 fn options(args: &MirrorArgs) -> Options {
     Options::default().build_threads(args.build_threads)
+}
+
+fn how(args: &MirrorArgs) -> How {
+    let every = if args.upserts == 0 { 0.0 } else { 1.0 / args.upserts as f64 };
+    How {
+        batch: args.batch,
+        every: Duration::from_secs_f64(every),
+        lasting: Duration::from_secs(args.seconds as u64),
+    }
 }
 
 fn bed<'a>(args: &'a MirrorArgs, url: &str, progress: Progress) -> Result<Bed<'a>> {
