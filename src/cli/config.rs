@@ -3,6 +3,7 @@
 //! Invariant: no password is told, whatever place it came from.
 
 use super::settings::{Entry, Loaded, Place, TEMPLATE, Unit, entries, is_live, is_secret};
+use super::wrap::lines;
 use super::{Global, output};
 use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -100,7 +101,7 @@ fn text(told: &[Told], loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "\n[{section}]")?;
         }
         if let Some(text) = setting.text {
-            for line in wrapped(text, 76) {
+            for line in lines(text, 76) {
                 writeln!(out, "# {line}")?;
             }
             let unit = setting.unit.map_or(String::new(), |unit| format!("unit: {unit}; "));
@@ -119,19 +120,4 @@ fn text(told: &[Told], loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Words in lines of at most `width`.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(last) if last.len() + 1 + word.len() <= width => {
-                last.push(' ');
-                last.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

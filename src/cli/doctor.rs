@@ -1,10 +1,10 @@
 //! `nearfield doctor`: what is wrong with a store, for people and for scripts. The report's words are the library's.
 
+use super::wrap::wrapped;
 use super::{Global, output};
 use crate::{Diagnosis, Error, ErrorKind, Finding, Result};
 use std::io::{self, Write};
 
-const WIDTH: usize = 80;
 /// Ids shown of one finding; the rest are in the JSON.
 const IDS_SHOWN: usize = 8;
 
@@ -54,24 +54,4 @@ fn print_finding(f: &Finding, out: &mut dyn Write) -> io::Result<()> {
         wrapped("  lost: ", &lost, out)?;
     }
     wrapped("  do:   ", &f.remedy, out)
-}
-
-/// `text` in lines of [`WIDTH`], broken at spaces, each below the first word.
-pub(super) fn wrapped(label: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
-    let indent = " ".repeat(label.len());
-    let mut line = String::from(label);
-    let mut is_empty = true;
-    for word in text.split_whitespace() {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(out, "{line}")?;
-            line.clone_from(&indent);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.extend(word.chars().map(|c| if c.is_control() { '?' } else { c }));
-        is_empty = false;
-    }
-    writeln!(out, "{line}")
 }

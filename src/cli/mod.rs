@@ -20,6 +20,7 @@ mod sync;
 #[cfg(feature = "mirror")]
 mod throwaway;
 mod verify;
+mod wrap;
 
 use crate::{Error, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};

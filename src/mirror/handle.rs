@@ -7,6 +7,7 @@ use super::options::{Fallback, MirrorOptions, Trust};
 use super::remote::Remote;
 use super::report::AuditReport;
 use super::sides::Sides;
+use super::stand_back::stand_back;
 use super::status::MirrorStatus;
 use super::worker::{Request, Shared, Worker};
 use crate::engine::tap::Tap;
@@ -110,6 +111,7 @@ impl Mirror {
         let body = move || {
             // Whatever happens in there, whoever waits for the end is told.
             let _told = Told(worker.shared.clone());
+            stand_back();
             runtime.block_on(worker.run());
             worker.farewell();
         };

@@ -38,6 +38,7 @@ mod repair;
 mod report;
 mod retention;
 mod sides;
+mod stand_back;
 mod status;
 #[cfg(test)]
 mod tests;

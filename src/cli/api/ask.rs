@@ -2,7 +2,7 @@
 
 use super::way::Way;
 use super::{asked, job};
-use crate::cli::doctor::wrapped;
+use crate::cli::wrap::wrapped;
 use crate::cli::{Global, output};
 use crate::{Embedder, Error, ErrorKind, Hashed, Result};
 use serde_json::{Value, json};

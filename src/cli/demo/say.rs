@@ -1,6 +1,6 @@
 //! How the demonstration is told: each step as it is done, on 80 columns, or all of them as JSON at the end.
 
-use super::super::doctor::wrapped;
+use super::super::wrap::wrapped;
 use crate::cli::output;
 use crate::{Response, Result};
 use serde::Serialize;

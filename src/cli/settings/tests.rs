@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::cli::wrap::lines;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -159,7 +160,7 @@ fn the_template_says_what_the_declarations_say() {
         told += &format!("\n[{section}]\n");
         for (field, text) in fields(&source, name) {
             let Some(default) = defaults.get(&format!("{section}.{field}")) else { continue };
-            for line in wrapped(&text, 110) {
+            for line in lines(&text, 110) {
                 told += &format!("# {line}\n");
             }
             // Nothing is written as an empty text.
@@ -224,20 +225,4 @@ fn plain(text: &str) -> String {
         .fold(plain, |text, path| text.replace(path, ""))
         .trim()
         .to_owned()
-}
-
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.last_mut().unwrap();
-        if !last.is_empty() && last.len() + 1 + word.len() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
-        }
-    }
-    lines
 }

@@ -1,6 +1,6 @@
 //! What the commands say to people, on 80 columns.
 
-use crate::cli::doctor::wrapped;
+use crate::cli::wrap::wrapped;
 use crate::{AuditReport, ChunkId, Root};
 use serde_json::Value;
 use std::io::{self, Write};
