@@ -49,4 +49,6 @@ mod selectivity;
 mod server;
 mod snapshot;
 mod support;
+#[cfg(feature = "text")]
+mod text;
 mod tidy;
