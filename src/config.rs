@@ -48,6 +48,82 @@ impl GraphKind {
     const NAMES: [(Self, &str); 2] = [(Self::Flat, "flat"), (Self::HnswRs, "hnsw_rs")];
 }
 
+/// How texts are cut into words for full-text search (feature `text`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Texts are not indexed; a search for words is refused.
+    Off,
+    /// Words as they stand, but for case and accents.
+    None,
+    /// Words by their stems, as in all that follow.
+    #[default]
+    English,
+    /// Stems.
+    Arabic,
+    /// Stems.
+    Danish,
+    /// Stems.
+    Dutch,
+    /// Stems.
+    Finnish,
+    /// Stems.
+    French,
+    /// Stems.
+    German,
+    /// Stems.
+    Greek,
+    /// Stems.
+    Hungarian,
+    /// Stems.
+    Italian,
+    /// Stems.
+    Norwegian,
+    /// Stems.
+    Portuguese,
+    /// Stems.
+    Romanian,
+    /// Stems.
+    Russian,
+    /// Stems.
+    Spanish,
+    /// Stems.
+    Swedish,
+    /// Stems.
+    Tamil,
+    /// Stems.
+    Turkish,
+}
+
+impl Language {
+    const NAMES: [(Self, &str); 20] = [
+        (Self::Off, "off"),
+        (Self::None, "none"),
+        (Self::English, "english"),
+        (Self::Arabic, "arabic"),
+        (Self::Danish, "danish"),
+        (Self::Dutch, "dutch"),
+        (Self::Finnish, "finnish"),
+        (Self::French, "french"),
+        (Self::German, "german"),
+        (Self::Greek, "greek"),
+        (Self::Hungarian, "hungarian"),
+        (Self::Italian, "italian"),
+        (Self::Norwegian, "norwegian"),
+        (Self::Portuguese, "portuguese"),
+        (Self::Romanian, "romanian"),
+        (Self::Russian, "russian"),
+        (Self::Spanish, "spanish"),
+        (Self::Swedish, "swedish"),
+        (Self::Tamil, "tamil"),
+        (Self::Turkish, "turkish"),
+    ];
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 macro_rules! named {
     ($($type:ident $what:literal),*) => {$(
         impl fmt::Display for $type {
@@ -68,7 +144,7 @@ macro_rules! named {
         }
     )*};
 }
-named!(Metric "metric", GraphKind "graph", Durability "durability", Io "io");
+named!(Metric "metric", GraphKind "graph", Language "language", Durability "durability", Io "io");
 
 /// What a collection is. Fixed when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +164,25 @@ pub struct Schema {
     pub ef_construction: usize,
     /// A call without a tenant is refused. Default: false.
     pub tenant_required: bool,
+    /// The language of texts, for full-text search. Default: `english`. `off` saves the work and the room of the words; `none` is
+    /// for texts of many languages.
+    #[serde(default, skip_serializing_if = "Language::is_default")]
+    pub language: Language,
 }
 
 impl Schema {
     /// A collection of `dim`-dimensional vectors under `metric`, all else at its default.
     pub fn new(dim: usize, metric: Metric) -> Self {
         let graph = if metric == Metric::L1 { GraphKind::HnswRs } else { GraphKind::Flat };
-        Self { dim, metric, graph, m: 16, ef_construction: 200, tenant_required: false }
+        Self {
+            dim,
+            metric,
+            graph,
+            m: 16,
+            ef_construction: 200,
+            tenant_required: false,
+            language: Language::English,
+        }
     }
 
     /// Sets [`Schema::m`].
@@ -122,6 +210,13 @@ impl Schema {
     #[must_use]
     pub fn tenant_required(mut self, required: bool) -> Self {
         self.tenant_required = required;
+        self
+    }
+
+    /// Sets [`Schema::language`].
+    #[must_use]
+    pub fn language(mut self, language: Language) -> Self {
+        self.language = language;
         self
     }
 

@@ -27,14 +27,16 @@ mod record;
 #[cfg(feature = "server")]
 pub mod server;
 mod sets;
+#[cfg(feature = "text")]
+mod text;
 mod wal;
 
-pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
+pub use config::{Durability, GraphKind, Io, Language, Metric, Options, Schema};
 pub use embed::{Embedder, Hashed};
 pub use engine::{
-    Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Hit, Include, LogStats, Page,
-    PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats,
-    Token, doctor,
+    Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Fusion, Hit, Include, Leg, LogStats,
+    Page, PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Snippet, Source, Stats,
+    Store, StoreStats, TextStats, TextWork, Token, doctor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};

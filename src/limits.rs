@@ -44,3 +44,13 @@ pub const BUILD_THREADS_MAX: usize = 256;
 pub const BLOCK_BYTES_MAX: usize = 256 << 20;
 /// Rows that may wait to be linked.
 pub const TAIL_ROWS_MAX: usize = 65_536;
+/// Bytes of a text that is searched for; what comes after is not looked at.
+pub const TEXT_QUERY_BYTES_MAX: usize = 16 << 10;
+/// Different words of a text that is searched for, those in phrases among them; what comes after is not looked at.
+pub const TEXT_QUERY_TERMS_MAX: usize = 64;
+/// Bytes of a word; longer ones are not indexed.
+pub const TEXT_TERM_BYTES_MAX: usize = 128;
+/// Bytes of a snippet.
+pub const SNIPPET_BYTES_MAX: usize = 240;
+/// The start of a text that snippets are looked for in: 64 KiB.
+pub const SNIPPET_SCAN_BYTES_MAX: usize = 64 << 10;

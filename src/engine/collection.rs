@@ -90,6 +90,19 @@ impl Collection {
         Search::new(self, query)
     }
 
+    /// A search for the chunks whose texts hold `words`, by BM25 (feature `text`). There is no syntax but quotes: what stands in them must be
+    /// in the text as it stands. Chunks that have no vector yet are found like all others.
+    pub fn search_text<'a>(&'a self, words: &'a str) -> Search<'a> {
+        Search::with_legs(self, None, Some(words), false)
+    }
+
+    /// A search by vector and by words, each a leg of its own, whose rankings become one: see [`Search::fusion`]. Filter, tenant and
+    /// thresholds hold for both. A leg that cannot run is named in [`Response::degraded_legs`] and the other one answers: so does an
+    /// empty `query`, or `words` without a word.
+    pub fn search_hybrid<'a>(&'a self, query: &'a [f32], words: &'a str) -> Search<'a> {
+        Search::with_legs(self, Some(query), Some(words), true)
+    }
+
     /// Runs several searches on one state of the collection, on `threads` threads (the caller's among them). If they ask the mirror's
     /// database (see [`Source`](crate::Source)), they wait for it as long as one does.
     pub fn search_batch(&self, searches: &[Search<'_>], threads: usize) -> Result<Vec<Response>> {
@@ -325,7 +338,7 @@ impl Collection {
         Ok(())
     }
 
-    fn live(&self, view: &View, filter: Option<&Filter>) -> Result<SlotBits> {
+    pub(crate) fn live(&self, view: &View, filter: Option<&Filter>) -> Result<SlotBits> {
         let live = match filter {
             None => view.live.clone(),
             Some(filter) => {

@@ -12,6 +12,7 @@ use super::tables::names::Names;
 use super::tap::{Digests, Lack, Marks};
 use super::upkeep::keeper::Bell;
 use super::view::{Tables, View};
+use super::words::Words;
 use super::write::commit::Line;
 use super::write::link::Unlinked;
 use crate::config::{GraphKind, Options, Schema};
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     /// Rows with a vector when the codec was last trained.
     pub(crate) trained_at: AtomicUsize,
     pub(crate) filters: FilterCache,
+    pub(crate) words: Words,
     pub(crate) files: Mutex<Files>,
     pub(crate) damage: Damage,
     /// What the mirror's database does not know yet.
@@ -86,6 +88,7 @@ pub(crate) struct Parts {
     /// Raised by the files of rows.
     pub(crate) alarm: Arc<AtomicBool>,
     pub(crate) marks: Marks,
+    pub(crate) words: Words,
 }
 
 /// What a checkpoint needs to know beside the view.
@@ -156,13 +159,15 @@ impl Inner {
         let graph = graph_of(&schema)?;
         let (files, alarm) = Default::default();
         let marks = Marks::default();
-        let parts = Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm, marks };
+        let words = Words::new(number, &schema)?;
+        let parts =
+            Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm, marks, words };
         Ok(Self::of(parts, options, line))
     }
 
     /// A collection with rows that are there already.
     pub(crate) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
-        let Parts { number, name, schema, id_seed, view, graph, files, alarm, marks } = parts;
+        let Parts { number, name, schema, id_seed, view, graph, files, alarm, marks, words } = parts;
         let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
@@ -170,6 +175,7 @@ impl Inner {
             graph,
             filters: FilterCache::new(options.filter_cache_bytes),
             names: Names::new(id_seed),
+            words,
             unlinked: Unlinked::of(&view.tail),
             // Codes that no file holds were made untrained.
             trained_at: AtomicUsize::new(if files.codec > 0 { view.ready.len() } else { 0 }),

@@ -24,6 +24,7 @@ pub(crate) mod tap;
 mod tests;
 mod upkeep;
 mod view;
+mod words;
 mod write;
 
 pub use collection::{Collection, Page};
@@ -32,9 +33,10 @@ pub use damage::doctor::doctor;
 pub use files::snapshot::SnapshotReport;
 #[cfg_attr(not(feature = "server"), allow(unused_imports, reason = "imports are its user"))]
 pub(crate) use names::check_name;
-pub use read::answer::{Explain, Hit, Include, Response, Source};
+pub use read::answer::{Explain, Hit, Include, Leg, Response, Snippet, Source, TextWork};
 pub use read::documents::{DocumentStats, PlacedChunk};
+pub use read::fuse::Fusion;
 pub use read::search::{RangeSearch, Search};
-pub use stats::{Bytes, LogStats, Stats, StoreStats};
+pub use stats::{Bytes, LogStats, Stats, StoreStats, TextStats};
 pub use store::Store;
 pub use write::upsert::{Ack, RowResult, Token};

@@ -29,8 +29,28 @@ pub struct Stats {
     pub documents: usize,
     /// Tenants that have, or had, a chunk.
     pub tenants: usize,
+    /// The text index.
+    pub text: TextStats,
     /// Memory by component.
     pub bytes: Bytes,
+}
+
+/// The text index of a collection in numbers; all 0 without one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TextStats {
+    /// Texts in it. Deleted ones count until their block is reclaimed.
+    pub documents: usize,
+    /// Parts that are made once and merged now and then.
+    pub segments: usize,
+    /// Texts that stand in no segment yet; every search looks at them.
+    pub tail: usize,
+    /// Chunks whose words nobody has looked up yet. A search looks up some thousand; with more, its answer says that the text leg is
+    /// degraded.
+    pub lag: usize,
+    /// Bytes of its files, and of what will be.
+    pub file_bytes: u64,
+    /// Why a part of it was thrown away, or could not be made, the last time.
+    pub trouble: Option<String>,
 }
 
 /// Resident memory in bytes, by component. Deleted rows count until their block is reclaimed.
@@ -50,12 +70,14 @@ pub struct Bytes {
     pub fields: usize,
     /// Sets of slots and evaluated filters.
     pub sets: usize,
+    /// Words.
+    pub text: usize,
 }
 
 impl Bytes {
     /// Name and bytes of each component.
     pub fn components(&self) -> Vec<(&'static str, usize)> {
-        let Self { vectors, codes, links, ids, payload, fields, sets } = *self;
+        let Self { vectors, codes, links, ids, payload, fields, sets, text } = *self;
         vec![
             ("vectors", vectors),
             ("codes", codes),
@@ -64,6 +86,7 @@ impl Bytes {
             ("payload", payload),
             ("fields", fields),
             ("sets", sets),
+            ("text", text),
         ]
     }
 
@@ -156,7 +179,10 @@ impl Stats {
             payload,
             fields: tables.fields.iter().map(|f| f.heap_bytes()).sum(),
             sets: view.live.bytes() + view.ready.bytes() + members_bytes + inner.filters.bytes(),
+            text: 0,
         };
+        let (text, text_bytes) = inner.words.stats(&view);
+        let bytes = Bytes { text: text_bytes, ..bytes };
         let missing = inner.files.lock().missing.len();
         let marks = inner.marks();
         Self {
@@ -169,6 +195,7 @@ impl Stats {
             graves: marks.dirty_graves_len(),
             documents: members.documents.len(),
             tenants: members.tenants.len(),
+            text,
             bytes,
         }
     }

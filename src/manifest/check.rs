@@ -95,6 +95,14 @@ fn check_collection(c: &CollectionEntry, seq_max: Seq) -> Checked {
         named(&sets.file, |name| matches!(name, Name::Sets(_)))?;
         seq_fits(sets.seq, seq_max)?;
     }
+    ascending("texts", c.texts.windows(2).all(|w| (w[0].block, w[0].first) < (w[1].block, w[1].first)))?;
+    for text in &c.texts {
+        named(&text.file, |name| matches!(name, Name::Text(block, _) if block.0 == text.block))?;
+        let is_run = text.first < text.end && text.end <= BLOCK_SLOTS as u32;
+        expect(is_run && !is_dropped(text.block), || {
+            format!("the words of block {} cover {} to {}", text.block, text.first, text.end)
+        })?;
+    }
     expect(c.missing.len() <= MISSING_MAX, || {
         format!("it misses {} slots, more than {MISSING_MAX}", c.missing.len())
     })?;

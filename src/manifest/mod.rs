@@ -84,6 +84,9 @@ pub(crate) struct CollectionEntry {
     pub(crate) head: Option<HeadEntry>,
     pub(crate) links: Option<AtSeq>,
     pub(crate) sets: Option<AtSeq>,
+    /// By block and place, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) texts: Vec<TextEntry>,
     /// Slots whose rows were damaged, ascending.
     pub(crate) missing: Vec<u32>,
     /// Blocks without slots, ascending.
@@ -108,6 +111,17 @@ pub(crate) struct HeadEntry {
     pub(crate) seq: Seq,
     pub(crate) file: FileEntry,
     pub(crate) codes: Option<FileEntry>,
+}
+
+/// The words of some slots of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TextEntry {
+    pub(crate) block: u16,
+    pub(crate) first: u32,
+    /// The place after the last.
+    pub(crate) end: u32,
+    pub(crate) file: FileEntry,
 }
 
 /// A file of one instant.
@@ -150,6 +164,7 @@ impl CollectionEntry {
             head: None,
             links: None,
             sets: None,
+            texts: Vec::new(),
             missing: Vec::new(),
             dropped_blocks: Vec::new(),
         }
@@ -165,7 +180,7 @@ impl CollectionEntry {
         let blocks = self.blocks.iter().flat_map(|b| std::iter::once(&b.file).chain(&b.codes));
         let head = self.head.iter().flat_map(|h| std::iter::once(&h.file).chain(&h.codes));
         let rest = self.links.iter().chain(&self.sets).map(|at| &at.file);
-        blocks.chain(head).chain(rest)
+        blocks.chain(head).chain(rest).chain(self.texts.iter().map(|text| &text.file))
     }
 }
 

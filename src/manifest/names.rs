@@ -54,6 +54,8 @@ pub(crate) enum Name {
     HeadCodes(u64),
     Links(u64),
     Sets(u64),
+    /// The words of some slots of a block; the number tells such files of one block from each other.
+    Text(BlockId, u32),
 }
 
 impl Name {
@@ -70,6 +72,7 @@ impl Name {
             ("block", "codes", Some(codec)) => Self::Codes(block()?, codec.ok()?),
             ("head", "rows", None) => Self::HeadRows(number),
             ("head", "codes", None) => Self::HeadCodes(number),
+            ("text", "", Some(number)) => Self::Text(block()?, number.ok()?),
             ("links", "", None) => Self::Links(number),
             ("sets", "", None) => Self::Sets(number),
             _ => return None,
@@ -85,6 +88,7 @@ impl std::fmt::Display for Name {
             Self::Codes(BlockId(block), codec) => write!(f, "block-{block:04x}-{codec:08x}.codes"),
             Self::HeadRows(number) => write!(f, "head-{number:016x}.rows"),
             Self::HeadCodes(number) => write!(f, "head-{number:016x}.codes"),
+            Self::Text(BlockId(block), number) => write!(f, "text-{block:04x}-{number:08x}"),
             Self::Links(number) => write!(f, "links-{number:016x}"),
             Self::Sets(number) => write!(f, "sets-{number:016x}"),
         }

@@ -40,6 +40,12 @@ fn manifest(number: u64) -> Manifest {
         file: file(Name::HeadRows(41)),
         codes: Some(file(Name::HeadCodes(41))),
     };
+    let text = |block, first, end, number| TextEntry {
+        block,
+        first,
+        end,
+        file: file(Name::Text(BlockId(block), number)),
+    };
     let entry = CollectionEntry {
         number: 1,
         name: "docs".into(),
@@ -48,6 +54,7 @@ fn manifest(number: u64) -> Manifest {
         head: Some(head),
         links: Some(AtSeq { seq: Seq(33), file: file(Name::Links(33)) }),
         sets: Some(AtSeq { seq: Seq(41), file: file(Name::Sets(41)) }),
+        texts: vec![text(0, 0, 9, 1), text(2, 0, 4, 0), text(2, 4, 65_536, 7)],
         missing: vec![3, 4, 2 << 16 | 9],
         dropped_blocks: vec![1, 3],
     };
@@ -90,6 +97,7 @@ fn names_are_made_and_parsed_alike_and_no_other_is_ours() {
         Name::HeadCodes(u64::MAX),
         Name::Links(0xab),
         Name::Sets(0),
+        Name::Text(BlockId(9), 3),
     ] {
         assert_eq!(Name::parse(&name.to_string()), Some(name));
     }
@@ -222,7 +230,7 @@ fn l7_manifests_that_cannot_be_are_refused_with_the_value() {
     type Change = fn(&mut Manifest);
     let collection = |m: &Manifest| m.collections[0].clone();
     let second = collection(&manifest(1));
-    let cases: [(&str, Change); 25] = [
+    let cases: [(&str, Change); 29] = [
         ("format is 9", |m| m.format = 9),
         ("replays from 43", |m| m.replay_from = Seq(43)),
         ("hole goes from 7 to 6", |m| m.holes[0].first = Seq(7)),
@@ -247,6 +255,10 @@ fn l7_manifests_that_cannot_be_are_refused_with_the_value() {
         ("sets-0000000000000002", |m| {
             m.collections[0].links.as_mut().unwrap().file = file(Name::Sets(2));
         }),
+        ("texts are not", |m| m.collections[0].texts.swap(1, 2)),
+        ("the words of block 0 cover 9 to 9", |m| m.collections[0].texts[0].first = 9),
+        ("the words of block 2 cover 4 to 65537", |m| m.collections[0].texts[2].end = 65_537),
+        ("text-0002-00000000", |m| m.collections[0].texts[0].file = file(Name::Text(BlockId(2), 0))),
         ("missing slots are not", |m| m.collections[0].missing.push(1)),
         ("dropped block 1", |m| m.collections[0].missing = vec![1 << 16]),
         ("misses 1048577 slots", |m| m.collections[0].missing = (0..=1 << 20).collect()),

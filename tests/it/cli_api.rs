@@ -59,6 +59,36 @@ fn same(home: &TempDir, bed: &Bed, args: &[&str]) -> (ExitCode, Value) {
 }
 
 #[test]
+#[cfg(feature = "text")]
+fn words_are_found_both_ways() {
+    let (home, bed) = both();
+    let (_, told) = same(&home, &bed, &["search", "docs", "--text", "ship"]);
+    let ids: Vec<&str> =
+        told["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["row 1", "row 3"], "{told}");
+    let args = [
+        "search",
+        "docs",
+        "ships on the sea",
+        "--text",
+        "pear",
+        "--vector-weight",
+        "0",
+        "--fusion",
+        "weighted",
+        "--k",
+        "1",
+    ];
+    let (_, told) = same(&home, &bed, &args);
+    assert_eq!(told["hits"][0]["id"], "row 0", "of equals the first id: {told}");
+    let (_, told) = same(&home, &bed, &["search", "docs", "--text", "pear", "--mode", "vector"]);
+    assert!(told.to_string().contains("leave it out"), "{told}");
+    let (_, out, _) =
+        called(&["--data", home.path().to_str().unwrap(), "search", "docs", "--text", "harbour"]);
+    assert!(out.contains("row 3") && out.contains("the harbour of ships"), "{out}");
+}
+
+#[test]
 fn both_ways_give_the_same_answers() {
     let (home, bed) = both();
     let (code, found) = same(&home, &bed, &["search", "docs", "ships", "-k", "2", "--explain"]);

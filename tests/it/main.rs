@@ -51,4 +51,6 @@ mod selectivity;
 mod server;
 mod snapshot;
 mod support;
+#[cfg(feature = "text")]
+mod text;
 mod tidy;

@@ -17,8 +17,20 @@ pub(in crate::cli) struct SearchArgs {
     /// The collection
     collection: String,
     /// A text, for rows whose vectors the built-in embedder made
-    #[arg(value_name = "TEXT", required_unless_present_any = ["near", "vector"], conflicts_with_all = ["near", "vector"])]
+    #[arg(value_name = "TEXT", required_unless_present_any = ["near", "vector", "words"], conflicts_with_all = ["near", "vector"])]
     text: Option<String>,
+    /// Words that the texts hold; what stands in quotes must be there as it stands
+    #[arg(long = "text", value_name = "WORDS")]
+    words: Option<String>,
+    /// What is compared: vector, text or hybrid; what is given decides where this is not
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// How hybrid rankings become one: rrf or weighted
+    #[arg(long, value_name = "FUSION")]
+    fusion: Option<String>,
+    /// The vector's share under the fusion weighted, 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    vector_weight: Option<f64>,
     /// Rows like the one with this id
     #[arg(long, value_name = "ID", conflicts_with = "vector")]
     near: Option<String>,
@@ -98,7 +110,14 @@ fn found(args: &SearchArgs, filter: Option<Value>, way: &Way) -> Result<Value> {
         _ => Value::Null,
     };
     let mut body = json!({"vector": vector, "k": args.k, "exact": args.exact, "explain": args.explain, "include": ["text", "metadata"]});
+    if args.words.is_some() {
+        body["include"] = json!(["metadata", "snippet"]);
+    }
     let given = [
+        ("text", args.words.clone().map(Value::from)),
+        ("mode", args.mode.clone().map(Value::from)),
+        ("fusion", args.fusion.clone().map(Value::from)),
+        ("vector_weight", args.vector_weight.map(Value::from)),
         ("filter", filter),
         ("ef", args.ef.map(Value::from)),
         ("tenant", args.tenant.clone().map(Value::from)),
@@ -198,6 +217,12 @@ fn hits(found: &Value, out: &mut dyn Write) -> io::Result<()> {
     for hit in list(found, "hits") {
         writeln!(out, "{:.4}  {}", hit["score"].as_f64().unwrap_or_default(), text(hit, "id"))?;
         described(hit, out)?;
+        if let Some(snippet) = hit["snippet"]["text"].as_str() {
+            wrapped("        ", &snippet.split_whitespace().collect::<Vec<_>>().join(" "), out)?;
+        }
+    }
+    for leg in list(found, "degraded_legs") {
+        writeln!(out, "the {} leg did not run, or not over all rows", leg.as_str().unwrap_or_default())?;
     }
     let count = list(found, "hits").count();
     let exact = if found["exact"] == true { ", exact" } else { "" };

@@ -20,6 +20,8 @@ mod scratch;
 mod searches;
 mod serve;
 mod tally;
+#[cfg(feature = "text")]
+mod text;
 mod truth;
 mod usage;
 mod write;
@@ -73,6 +75,12 @@ pub(super) enum Command {
     /// One kept-alive connection, many at once, and an import by the stream, each beside the same calls of the library in this
     /// process. The client is here, too: it takes its part of the cores.
     Serve(Box<serve::ServeArgs>),
+    /// Measure searches by words, by vectors and by both, over documents with titles
+    ///
+    /// The queries are titles with their vectors. Told are the time of a search, how many of the nearest rows it found, and how many
+    /// of the documents that bear the query's title.
+    #[cfg(feature = "text")]
+    Text(Box<text::TextArgs>),
     /// Writes rows and waits to be killed
     #[command(hide = true)]
     OpenChild(open::ChildArgs),
@@ -89,6 +97,8 @@ pub(super) fn run(command: Command, global: &Global, out: &mut dyn Write) -> Res
         Command::Pauses(args) => jobs::run(&args, global, out),
         Command::Reclaim(args) => reclaim::run(&args, global, out),
         Command::Serve(args) => serve::run(&args, global, out),
+        #[cfg(feature = "text")]
+        Command::Text(args) => text::run(&args, global, out),
         Command::OpenChild(args) => open::child(&args, global, out),
     }
 }

@@ -146,10 +146,11 @@ impl Doctor<'_> {
             self.rows(entry, &head.file, (head.block, head.rows), sets.as_ref());
             head.codes.iter().for_each(|file| self.codes(entry, file));
         }
-        if let Some(links) = &entry.links {
-            let path = entry.path(&links.file);
+        let texts = entry.texts.iter().map(|text| &text.file);
+        for file in entry.links.iter().map(|links| &links.file).chain(texts) {
+            let path = entry.path(file);
             self.count(&path);
-            let bad = SectionsFile::examine(self.disk, &path, Mapping::Shared, Some(&links.file.named()))
+            let bad = SectionsFile::examine(self.disk, &path, Mapping::Shared, Some(&file.named()))
                 .map(|file| file.check_all(&|_| {}));
             self.derived(&path, bad);
         }

@@ -5,6 +5,7 @@
 //! but for the pointer that brings a sealed block's file in.
 
 use super::home::Home;
+use super::restore::mapping;
 use super::seal;
 use crate::disk::{Bug, fault, planted};
 use crate::engine::inner::Inner;
@@ -123,6 +124,7 @@ impl Shared {
             if let Some(entry) = manifest.collections.iter().find(|e| e.number == subject.inner.number) {
                 subject.inner.files.lock().dropped_saved = entry.dropped_blocks.len();
                 subject.inner.bring_in(&*home.disk, entry)?;
+                subject.inner.words.bring_in(&*home.disk, mapping(subject.inner.options.io), entry);
                 let mut files = subject.inner.files.lock();
                 files.remade.retain(|block| !subject.remade.contains(block));
                 files.has_bad_sets = false;
@@ -186,6 +188,10 @@ impl Shared {
         let must_relink = std::mem::replace(&mut entry.dropped_blocks, dropped) != entry.dropped_blocks;
         if scope != Scope::Seal || must_relink {
             is_new |= seal::write_links(disk, inner, view, &mut entry, mark.seq, number, pace)?;
+        }
+        entry.texts.retain(|text| entry.dropped_blocks.binary_search(&text.block).is_err());
+        if scope != Scope::Seal {
+            is_new |= inner.words.save(disk, &mut entry, pace)?;
         }
         if scope == Scope::Whole {
             is_new |= seal::write_head(disk, subject, &mut entry, mark.seq, number, pace)?;
@@ -273,6 +279,7 @@ fn fallback(mut manifest: Manifest) -> Manifest {
         entry.blocks.clear();
         entry.head = None;
         entry.links = None;
+        entry.texts.clear();
     }
     manifest
 }

@@ -4,7 +4,7 @@
 //! once and emptied once in its life, so the order of both does not matter to the outcome. What is dirty follows the same way;
 //! acknowledgements are in no record, so what was acknowledged since is dirty again, which does no harm.
 
-use super::restore::{Restored, block_slots, restore_graph};
+use super::restore::{Restored, block_slots, mapping, restore_graph};
 use crate::config::{Options, Schema};
 use crate::disk::{Bug, Disk, planted};
 use crate::engine::damage::missing::{Missing, Trace};
@@ -13,6 +13,7 @@ use crate::engine::names::check_any_name;
 use crate::engine::store::Shared;
 use crate::engine::tap::Marks;
 use crate::engine::view::View;
+use crate::engine::words::Words;
 use crate::engine::write::draft::{Clock, NewRow};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::ids::{ChunkId, Seq, Slot, Ver};
@@ -295,7 +296,13 @@ impl Redone {
         known.iter().for_each(|slot| missing.insert(*slot, trace(*slot)));
         missing.told(&known);
         found.iter().for_each(|slot| missing.insert(*slot, trace(*slot)));
+        let rows = (0..view.tables.vectors.blocks()).map(|b| view.tables.vectors.rows_in(b)).collect();
+        let mut words = Words::new(entry.number, &self.schema)?;
+        if let Some(home) = &shared.home {
+            words = words.with_files(&home.disk, mapping(shared.options.io), &entry, rows);
+        }
         let parts = Parts {
+            words,
             number: entry.number,
             name: self.name.into(),
             schema: self.schema,

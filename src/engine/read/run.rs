@@ -42,8 +42,15 @@ pub(crate) struct Ranking {
 impl Inner {
     pub(crate) fn run(&self, job: &Job<'_>) -> Ranking {
         let candidates = job.accepted.len();
-        let mut explain =
-            Explain { plan: Plan::Exact, candidates, tail: 0, ef: job.ef, work: Work::default(), retries: 0 };
+        let mut explain = Explain {
+            plan: Plan::Exact,
+            candidates,
+            tail: 0,
+            ef: job.ef,
+            work: Work::default(),
+            retries: 0,
+            text: None,
+        };
         let wanted = job.k.min(candidates);
         if job.exact || candidates <= FULL_SCAN_MAX {
             let mut hits = self.scan_full(job, &mut explain.work);

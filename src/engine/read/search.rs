@@ -1,7 +1,8 @@
 //! The question: builders of searches, their checks, and how rankings become answers.
 
-use super::answer::{Explain, Include, Response, Source};
+use super::answer::{Explain, Include, Leg, Response, Snippet, Source};
 use super::filling::{Filling, Hunt};
+use super::fuse::{Fusion, VECTOR_WEIGHT};
 use super::rank::{self, Ranked};
 use super::run::{Job, Ranking};
 use crate::config::Metric;
@@ -10,6 +11,7 @@ use crate::engine::view::View;
 use crate::engine::write::upsert::Token;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::ids::Slot;
 use crate::limits;
 use crate::sets::SlotBits;
 
@@ -24,24 +26,45 @@ const MMR_POOL_PER_HIT: usize = 4;
 #[derive(Clone)]
 #[must_use = "a search does nothing until it is run"]
 pub struct Search<'a> {
-    collection: &'a Collection,
-    query: &'a [f32],
-    k: usize,
+    pub(super) collection: &'a Collection,
+    /// The question of the vector leg, if there is one.
+    pub(super) query: Option<&'a [f32]>,
+    /// That of the text leg.
+    pub(super) words: Option<&'a str>,
+    /// Both legs were asked for, whether there is a question for them or not.
+    pub(super) is_hybrid: bool,
+    pub(super) fusion: Fusion,
+    pub(super) vector_weight: f32,
+    pub(super) k: usize,
     ef: Option<usize>,
-    filter: Option<Filter>,
+    pub(super) filter: Option<Filter>,
     exact: bool,
-    max_distance: Option<f32>,
-    min_score: Option<f32>,
+    pub(super) max_distance: Option<f32>,
+    pub(super) min_score: Option<f32>,
     mmr: Option<f32>,
-    group_by_document: bool,
-    include: Include,
+    pub(super) group_by_document: bool,
+    pub(super) include: Include,
 }
 
 impl<'a> Search<'a> {
     pub(crate) fn new(collection: &'a Collection, query: &'a [f32]) -> Self {
+        Self::with_legs(collection, Some(query), None, false)
+    }
+
+    /// A search with the legs that there is a question for. An empty one of a hybrid search is none.
+    pub(crate) fn with_legs(
+        collection: &'a Collection,
+        query: Option<&'a [f32]>,
+        words: Option<&'a str>,
+        is_hybrid: bool,
+    ) -> Self {
         Self {
             collection,
-            query,
+            query: query.filter(|query| !is_hybrid || !query.is_empty()),
+            words: words.filter(|words| !is_hybrid || words.contains(char::is_alphanumeric)),
+            is_hybrid,
+            fusion: Fusion::default(),
+            vector_weight: VECTOR_WEIGHT,
             k: K,
             ef: None,
             filter: None,
@@ -79,13 +102,26 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// Only hits at most this far.
+    /// How the rankings of a hybrid search become one. Default: [`Fusion::Rrf`].
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.fusion = fusion;
+        self
+    }
+
+    /// The vector leg's share of the score under [`Fusion::Weighted`], 0 to 1; the rest is the text leg's. Default: 0.7.
+    pub fn vector_weight(mut self, weight: f32) -> Self {
+        self.vector_weight = weight;
+        self
+    }
+
+    /// Only hits at most this far. In a hybrid search hits of the text leg must be as near, if they have a vector.
     pub fn max_distance(mut self, distance: f32) -> Self {
         self.max_distance = Some(distance);
         self
     }
 
-    /// Only hits with at least this score.
+    /// Only hits with at least this score: that of the metric, also in a hybrid search (see [`Self::max_distance`]); BM25's in a search for
+    /// words alone.
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = Some(score);
         self
@@ -121,18 +157,27 @@ impl<'a> Search<'a> {
 
     pub(crate) fn run_on(&self, view: &View, filling: Option<&Filling>) -> Result<Response> {
         self.check()?;
+        let Some(query) = self.query.filter(|_| !self.is_hybrid) else { return self.run_legs(view, filling) };
+        self.collection.check_query(query)?;
         let (accepted, filtered) = self.collection.accepted(view, self.filter.as_ref())?;
         let k = if self.mmr.is_some() { self.k.saturating_mul(MMR_POOL_PER_HIT) } else { self.k };
         let k = k.min(limits::K_MAX);
-        if let Some(response) = filling.and_then(|filling| self.run_on_both(view, filling, &accepted, k)) {
+        if let Some(response) =
+            filling.and_then(|filling| self.run_on_both(view, query, filling, &accepted, k))
+        {
             return Ok(response);
         }
-        let mut ranking = self.rank(view, &accepted, filtered, k);
+        let mut ranking = self.rank(view, query, &accepted, filtered, k);
         if self.group_by_document {
-            ranking = self.grouped(view, &accepted, filtered, ranking);
+            ranking = self.grouped(view, query, &accepted, filtered, ranking);
         }
         let hits = self.settled(view, ranking.hits);
-        let how = How { exact: ranking.exact, source: source(filling), explain: ranking.explain };
+        let how = How {
+            exact: ranking.exact,
+            source: source(filling),
+            explain: ranking.explain,
+            degraded_legs: Vec::new(),
+        };
         Ok(answer(self.collection, view, &hits, how, self.include))
     }
 
@@ -140,19 +185,20 @@ impl<'a> Search<'a> {
     fn run_on_both(
         &self,
         view: &View,
+        query: &[f32],
         filling: &Filling,
         accepted: &SlotBits,
         wanted: usize,
     ) -> Option<Response> {
         let exactly = Self { exact: true, ..self.clone() };
         let rank = |slots: &SlotBits, k: usize| {
-            let ranking = exactly.rank(view, slots, true, k);
-            if self.group_by_document { exactly.grouped(view, slots, true, ranking) } else { ranking }
+            let ranking = exactly.rank(view, query, slots, true, k);
+            if self.group_by_document { exactly.grouped(view, query, slots, true, ranking) } else { ranking }
         };
         let hunt = Hunt {
             collection: self.collection,
             view,
-            query: self.query,
+            query,
             filter: self.filter.as_ref(),
             accepted,
             wanted,
@@ -166,7 +212,7 @@ impl<'a> Search<'a> {
         }
         hits.truncate(wanted);
         let hits = self.settled(view, hits);
-        let how = How { exact: true, source: Source::Database, explain };
+        let how = How { exact: true, source: Source::Database, explain, degraded_legs: Vec::new() };
         Some(answer(self.collection, view, &hits, how, self.include))
     }
 
@@ -183,14 +229,28 @@ impl<'a> Search<'a> {
         hits
     }
 
-    fn rank(&self, view: &View, accepted: &SlotBits, filtered: bool, k: usize) -> Ranking {
+    pub(super) fn rank(
+        &self,
+        view: &View,
+        query: &[f32],
+        accepted: &SlotBits,
+        filtered: bool,
+        k: usize,
+    ) -> Ranking {
         let ef = self.ef.unwrap_or(EF.max(k));
-        let job = Job { view, query: self.query, k, ef, accepted, filtered, exact: self.exact };
+        let job = Job { view, query, k, ef, accepted, filtered, exact: self.exact };
         self.collection.inner().run(&job)
     }
 
     /// Ranks more and more chunks until there are `k` documents among them, or no more chunks.
-    fn grouped(&self, view: &View, accepted: &SlotBits, filtered: bool, mut ranking: Ranking) -> Ranking {
+    pub(super) fn grouped(
+        &self,
+        view: &View,
+        query: &[f32],
+        accepted: &SlotBits,
+        filtered: bool,
+        mut ranking: Ranking,
+    ) -> Ranking {
         let mut k = self.k;
         loop {
             let ranked = ranking.hits.len();
@@ -202,12 +262,18 @@ impl<'a> Search<'a> {
                 return ranking;
             }
             k = k.saturating_mul(4).min(accepted.len());
-            ranking = self.rank(view, accepted, filtered, k);
+            ranking = self.rank(view, query, accepted, filtered, k);
         }
     }
 
-    fn metric(&self) -> Metric {
+    pub(super) fn metric(&self) -> Metric {
         self.collection.inner().schema.metric
+    }
+
+    /// Where asked for, what shows that the row was found by words.
+    pub(super) fn snippet(&self, view: &View, slot: Slot) -> Option<Snippet> {
+        let words = self.words.filter(|_| self.include.snippet)?;
+        self.collection.inner().words.snippet(view.tables.rows.get(slot)?.text?, words)
     }
 
     fn check(&self) -> Result<()> {
@@ -222,7 +288,24 @@ impl<'a> Search<'a> {
         {
             return Err(Error::invalid(format!("mmr lambda is {lambda}; it must be 0 to 1")));
         }
-        self.collection.check_query(self.query)
+        if !(0.0..=1.0).contains(&self.vector_weight) {
+            return Err(Error::invalid(format!(
+                "vector_weight is {}; it must be 0 to 1",
+                self.vector_weight
+            )));
+        }
+        if self.words.is_none() && !self.is_hybrid {
+            return Ok(());
+        }
+        if self.mmr.is_some() {
+            return Err(Error::invalid("mmr chooses by vectors alone; leave it out of a search for words"));
+        }
+        if self.query.is_none() && !self.is_hybrid && self.max_distance.is_some() {
+            return Err(Error::invalid(
+                "max_distance needs a vector; a search for words alone has min_score",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -274,7 +357,12 @@ impl<'a> RangeSearch<'a> {
         }
         let mut ranking = self.rank(&view, &accepted, filtered, self.limit);
         ranking.hits.retain(|(d, _)| *d <= self.max_distance);
-        let how = How { exact: ranking.exact, source: source(filling.as_ref()), explain: ranking.explain };
+        let how = How {
+            exact: ranking.exact,
+            source: source(filling.as_ref()),
+            explain: ranking.explain,
+            degraded_legs: Vec::new(),
+        };
         Ok(answer(self.collection, &view, &ranking.hits, how, self.include))
     }
 
@@ -294,7 +382,7 @@ impl<'a> RangeSearch<'a> {
         let (mut hits, explain) = hunt.run(filling)?;
         hits.retain(|(d, _)| *d <= self.max_distance);
         hits.truncate(self.limit);
-        let how = How { exact: true, source: Source::Database, explain };
+        let how = How { exact: true, source: Source::Database, explain, degraded_legs: Vec::new() };
         Some(answer(self.collection, view, &hits, how, self.include))
     }
 
@@ -305,18 +393,19 @@ impl<'a> RangeSearch<'a> {
 }
 
 /// How an answer came about.
-struct How {
-    exact: bool,
-    source: Source,
-    explain: Explain,
+pub(super) struct How {
+    pub(super) exact: bool,
+    pub(super) source: Source,
+    pub(super) explain: Explain,
+    pub(super) degraded_legs: Vec<Leg>,
 }
 
 /// Where the rows come from if nobody elsewhere was heard.
-fn source(filling: Option<&Filling>) -> Source {
+pub(super) fn source(filling: Option<&Filling>) -> Source {
     if filling.is_some() { Source::Partial } else { Source::Local }
 }
 
-fn answer<T: Ranked>(
+pub(super) fn answer<T: Ranked>(
     collection: &Collection,
     view: &View,
     hits: &[(f32, T)],
@@ -326,8 +415,8 @@ fn answer<T: Ranked>(
     let inner = collection.inner();
     let hits = hits.iter().filter_map(|(distance, row)| row.hit(inner, view, *distance, include)).collect();
     let as_of = Token { incarnation: 0, seq: view.seq };
-    let How { exact, source, explain } = how;
-    Response { hits, as_of, exact, degraded: inner.is_degraded(), source, explain }
+    let How { exact, source, explain, degraded_legs } = how;
+    Response { hits, as_of, exact, degraded: inner.is_degraded(), degraded_legs, source, explain }
 }
 
 fn within(name: &str, value: usize, max: usize) -> Result<()> {

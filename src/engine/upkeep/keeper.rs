@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// Lists healed in one step.
 const CARE_LISTS: usize = 8;
+/// Rows whose words are looked up in one step, and how many may wait for that while rows wait for links.
+const WORDS_ROWS: usize = 512;
+const WORDS_BEHIND: usize = 1_024;
 /// How long the thread sleeps when there is nothing to do and nobody wakes it.
 const IDLE: Duration = Duration::from_millis(50);
 /// Work that is not worth a rest, and the longest rest.
@@ -94,6 +97,7 @@ struct Work {
     /// What was linked when links were last saved.
     saved_rows: usize,
     not_before: Instant,
+    no_words_before: Instant,
     /// What is left to be read once.
     scrub: Option<Scrub>,
 }
@@ -103,7 +107,16 @@ impl Work {
         let now = Instant::now();
         let saved_rows = shared.linked_rows();
         let scrub = Some(shared.begin_scrub());
-        Self { shared, bell, flushed: now, checkpointed: now, saved_rows, not_before: now, scrub }
+        Self {
+            shared,
+            bell,
+            flushed: now,
+            checkpointed: now,
+            saved_rows,
+            not_before: now,
+            no_words_before: now,
+            scrub,
+        }
     }
 
     fn run(mut self) {
@@ -125,6 +138,7 @@ impl Work {
     fn step(&mut self) -> bool {
         self.flush();
         if self.link() {
+            self.words(WORDS_BEHIND);
             return true;
         }
         if Instant::now() < self.not_before {
@@ -145,7 +159,43 @@ impl Work {
             self.after_checkpoint(scope, done);
             return true;
         }
-        self.care() || self.scrub()
+        self.words(0) || self.settle_words() || self.care() || self.scrub()
+    }
+
+    /// Looks up the words of some rows in a collection that is more than `behind` rows late.
+    fn words(&self, behind: usize) -> bool {
+        let pacer = Pacer::new(self);
+        let collections = self.shared.open_collections();
+        let late = collections.iter().find_map(|inner| {
+            let view = inner.view.load_full();
+            (inner.words.lag(&view, behind + 1) > behind).then_some((inner, view))
+        });
+        let Some((inner, view)) = late else { return false };
+        inner.words.catch_up(&view, WORDS_ROWS);
+        if behind == 0 {
+            pacer.rest();
+        }
+        true
+    }
+
+    /// Makes a segment of words, or fewer of them.
+    fn settle_words(&mut self) -> bool {
+        if Instant::now() < self.no_words_before {
+            return false;
+        }
+        let pacer = Pacer::new(self);
+        let collections = self.shared.open_collections();
+        let steps = collections.iter().map(|inner| inner.words.step(&inner.view.load_full()));
+        let done = steps.into_iter().find(|done| !matches!(done, Ok(false)));
+        let Some(done) = done else { return false };
+        pacer.rest();
+        let is_done = done.is_ok();
+        if !is_done {
+            // The rows are found in the tail meanwhile, and all other work goes on.
+            self.no_words_before = Instant::now() + RETRY;
+        }
+        self.shared.note("text", done.map(drop));
+        is_done
     }
 
     /// One file that was not read since the store was opened.

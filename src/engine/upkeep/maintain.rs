@@ -38,6 +38,11 @@ const MEND_ROUNDS: usize = 8;
 /// Slots mended while nobody may link.
 const MEND_STEP: usize = 64;
 
+/// Rows whose words a write looks up, at least.
+const WORDS_ROWS_MIN: usize = 64;
+/// One step of making or merging segments for so many rows written, and one more: a segment has a thousand texts, and is merged thrice.
+const WORDS_ROWS_PER_STEP: usize = 512;
+
 /// Lists of one step of [`Inner::reclaim`].
 const RECLAIM_LISTS: usize = 1_024;
 
@@ -66,6 +71,15 @@ impl Inner {
     /// The chores that a write of `rows` rows pays for.
     pub(crate) fn maintain(self: &Arc<Self>, rows: usize) {
         self.care((rows * HEAL_PER_ROW).max(HEAL_STEP_MIN));
+        // What a search would have to look up, and at times a segment.
+        let view = self.view.load_full();
+        self.words.catch_up(&view, rows.max(WORDS_ROWS_MIN));
+        for _ in 0..=rows / WORDS_ROWS_PER_STEP {
+            // What fails is told in the statistics, and tried again.
+            if !self.words.step(&view).unwrap_or(false) {
+                break;
+            }
+        }
     }
 
     /// One step of the chores, of about `budget` lists; false if there is nothing to do, or somebody is at it.

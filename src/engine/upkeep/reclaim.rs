@@ -106,6 +106,7 @@ impl Inner {
     fn drop_block(&self, block: BlockId) {
         let view = self.view.load_full();
         self.forget_names(&view, block);
+        self.words.drop_block(block);
         {
             let _pause = self.line.pauses.begin(Job::Drop);
             let _alone = self.linking.write();

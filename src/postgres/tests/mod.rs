@@ -10,6 +10,7 @@ mod server;
 mod standby;
 mod tables;
 mod tls;
+mod words;
 
 mod conformance {
     //! The suite of every remote.

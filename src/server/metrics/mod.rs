@@ -19,6 +19,8 @@ const COLLECTIONS_MAX: usize = 100;
 const PLANS: [Plan; 5] = [Plan::Exact, Plan::FilterFirst, Plan::InGraph, Plan::PostFilter, Plan::Unfiltered];
 const SOURCES: [(Source, &str); 3] =
     [(Source::Local, "local"), (Source::Partial, "partial"), (Source::Database, "database")];
+/// What a search compares.
+const MODES: [&str; 3] = ["vector", "text", "hybrid"];
 /// What became of an operation.
 const RESULTS: [&str; 3] = ["ok", "refused", "failed"];
 
@@ -27,6 +29,7 @@ pub(crate) struct Metrics {
     requests: Vec<Requests>,
     plans: [OfPlan; PLANS.len()],
     sources: [AtomicU64; SOURCES.len()],
+    modes: [Histogram; MODES.len()],
     degraded: AtomicU64,
     upserted: AtomicU64,
     rejected: AtomicU64,
@@ -58,6 +61,7 @@ impl Metrics {
             requests: (0..=ROUTES.len()).map(|_| Requests::default()).collect(),
             plans: Default::default(),
             sources: Default::default(),
+            modes: Default::default(),
             degraded: AtomicU64::new(0),
             upserted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -92,6 +96,13 @@ impl Metrics {
         self.degraded.fetch_add(u64::from(response.degraded), Ordering::Relaxed);
     }
 
+    /// A search of this mode: a word of [`MODES`].
+    pub(crate) fn asked(&self, mode: &str, took: Duration) {
+        if let Some(at) = MODES.iter().position(|known| *known == mode) {
+            self.modes[at].record(took);
+        }
+    }
+
     pub(crate) fn wrote(&self, upserted: usize, rejected: usize) {
         self.upserted.fetch_add(upserted as u64, Ordering::Relaxed);
         self.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
@@ -121,6 +132,10 @@ impl Metrics {
         out.family(name, "histogram", "Time of searches in the engine, by plan");
         let plans = || PLANS.iter().zip(&self.plans).filter(|(_, of)| !of.took.is_empty());
         plans().for_each(|(plan, of)| of.took.tell(name, ("plan", &plan.to_string()), out));
+        let name = "nearfield_search_mode_seconds";
+        out.family(name, "histogram", "Time of searches in the engine, by what is compared");
+        let modes = MODES.iter().zip(&self.modes).filter(|(_, took)| !took.is_empty());
+        modes.for_each(|(mode, took)| took.tell(name, ("mode", mode), out));
         let works: [(&str, &str, Count); 3] = [
             ("nearfield_search_visited_total", "Nodes whose lists were read", |of| &of.visited),
             ("nearfield_search_distances_total", "Distances computed over codes", |of| &of.distances),

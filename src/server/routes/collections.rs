@@ -15,7 +15,7 @@ pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
             "embedding: this build has no provider of embeddings; send vectors with the chunks",
         ));
     }
-    let schema = schema_of(&new);
+    let schema = schema_of(&new)?;
     // Made by somebody else in between, it is looked at again.
     for _ in 0..3 {
         match app.store.open_collection(&new.name) {
@@ -38,22 +38,25 @@ pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
     Err(Problem::new(Code::Conflict, "others make and drop this collection all the time; try again"))
 }
 
-fn schema_of(new: &NewCollection) -> Schema {
+fn schema_of(new: &NewCollection) -> Result<Schema, Problem> {
     let mut schema = Schema::new(new.dim, new.metric.into());
     schema.tenant_required = new.tenant_required.unwrap_or(false);
+    if let Some(language) = &new.language {
+        schema.language = language.parse()?;
+    }
     if let Some(Object(index)) = &new.index {
         schema.graph = index.graph.map_or(schema.graph, Into::into);
         schema.m = index.m.unwrap_or(schema.m);
         schema.ef_construction = index.ef_construction.unwrap_or(schema.ef_construction);
     }
-    schema
+    Ok(schema)
 }
 
 fn another(name: &str, schema: &Schema) -> Problem {
-    let Schema { dim, metric, graph, m, ef_construction, tenant_required } = schema;
+    let Schema { dim, metric, graph, m, ef_construction, tenant_required, language } = schema;
     let detail = format!(
         "collection {name:?} exists with another schema: dim {dim}, metric {metric}, graph {graph}, m {m}, ef_construction \
-         {ef_construction}, tenant_required {tenant_required}"
+         {ef_construction}, tenant_required {tenant_required}, language {language}"
     );
     Problem::new(Code::Conflict, detail)
 }

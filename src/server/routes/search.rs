@@ -20,12 +20,13 @@ pub(crate) fn search(app: &App, call: &Call) -> Result<Answer, Problem> {
     let collection = app.collection(call.param("collection"), body.tenant.as_deref())?;
     check(app, &body)?;
     app.check_at_least(body.at_least.as_deref())?;
-    let query = query_of(&collection, body.vector.as_deref(), body.vector_b64.as_deref())?;
+    let query = asked_of(&collection, &body)?;
     let search = search_of(&collection, &query, &body)?;
     let start = Instant::now();
     let response = search.run()?;
     let took = start.elapsed();
     app.metrics.searched(&response, took);
+    app.metrics.asked(mode_of(&body).word(), took);
     check_time(&body, took)?;
     sample(app, &collection, &query, &body, &response);
     Answer::ok(&answer(app, response, took, body.explain))
@@ -49,7 +50,7 @@ pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
         check(app, body).map_err(at)?;
         app.check_at_least(body.at_least.as_deref()).map_err(at)?;
         let collection = app.collection(name, body.tenant.as_deref())?;
-        let query = query_of(&collection, body.vector.as_deref(), body.vector_b64.as_deref()).map_err(at)?;
+        let query = asked_of(&collection, body).map_err(at)?;
         asked.push((collection, query));
     }
     let built: Vec<Search<'_>> = asked
@@ -64,6 +65,7 @@ pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
     let each = took / (responses.len().max(1) as u32);
     let tell = |(response, Object(body)): (Response, &Object<SearchBody>)| {
         app.metrics.searched(&response, each);
+        app.metrics.asked(mode_of(body).word(), each);
         answer(app, response, each, body.explain)
     };
     searches.iter().try_for_each(|Object(body)| check_time(body, took))?;
@@ -92,10 +94,21 @@ pub(crate) fn range(app: &App, call: &Call) -> Result<Answer, Problem> {
 /// Refuses what this build has not, and what is beyond the limits.
 fn check(app: &App, body: &SearchBody) -> Result<(), Problem> {
     let limits = &app.limits();
-    if body.text.is_some() || body.mode.is_some_and(|mode| mode != Mode::Vector) {
-        return Err(Problem::invalid(
-            "this build has no text search: leave text out, let mode be vector, and give the vector",
-        ));
+    let has_vector = body.vector.is_some() || body.vector_b64.is_some();
+    let missing = match mode_of(body) {
+        Mode::Vector if body.text.is_some() => Some("text is for the modes text and hybrid; leave it out"),
+        Mode::Text if has_vector => Some("a vector is for the modes vector and hybrid; leave it out"),
+        Mode::Text if body.text.is_none() => Some("the text is missing; the mode text needs it"),
+        Mode::Hybrid if body.text.is_none() && !has_vector => {
+            Some("the mode hybrid needs a text or a vector")
+        }
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        return Err(Problem::invalid(missing));
+    }
+    if body.text.is_some() && !cfg!(feature = "text") {
+        return Err(Problem::invalid("this build has no text search: leave text out, and give the vector"));
     }
     if let Some(k) = body.k {
         within("k", k, limits.k_max)?;
@@ -121,6 +134,25 @@ fn within(name: &str, value: usize, max: usize) -> Result<(), Problem> {
     Err(Problem::invalid(format!("{name} is {value}; it must be 1 to {max}")))
 }
 
+/// What a body asks for: what it says, or what follows from what it holds.
+fn mode_of(body: &SearchBody) -> Mode {
+    let has_vector = body.vector.is_some() || body.vector_b64.is_some();
+    body.mode.unwrap_or(match (has_vector, &body.text) {
+        (true, Some(_)) => Mode::Hybrid,
+        (false, Some(_)) => Mode::Text,
+        _ => Mode::Vector,
+    })
+}
+
+/// The vector of a search; empty where it goes without.
+fn asked_of(collection: &Collection, body: &SearchBody) -> Result<Vec<f32>, Problem> {
+    let has_vector = body.vector.is_some() || body.vector_b64.is_some();
+    match mode_of(body) {
+        Mode::Text | Mode::Hybrid if !has_vector => Ok(Vec::new()),
+        _ => query_of(collection, body.vector.as_deref(), body.vector_b64.as_deref()),
+    }
+}
+
 fn query_of(collection: &Collection, vector: Option<&[f32]>, b64: Option<&str>) -> Result<Vec<f32>, Problem> {
     let query = match (vector, b64) {
         (Some(vector), None) => vector.to_vec(),
@@ -141,10 +173,15 @@ fn query_of(collection: &Collection, vector: Option<&[f32]>, b64: Option<&str>) 
 fn search_of<'a>(
     collection: &'a Collection,
     query: &'a [f32],
-    body: &SearchBody,
+    body: &'a SearchBody,
 ) -> Result<Search<'a>, Problem> {
-    let mut search = collection
-        .search(query)
+    let text = body.text.as_deref().unwrap_or_default();
+    let search = match mode_of(body) {
+        Mode::Vector => collection.search(query),
+        Mode::Text => collection.search_text(text),
+        Mode::Hybrid => collection.search_hybrid(query, text),
+    };
+    let mut search = search
         .k(body.k.unwrap_or(K))
         .filter(body.filter.clone())
         .exact(body.exact.unwrap_or(false))
@@ -159,6 +196,12 @@ fn search_of<'a>(
     if let Some(score) = body.min_score {
         search = search.min_score(score);
     }
+    if let Some(fusion) = body.fusion {
+        search = search.fusion(fusion.into());
+    }
+    if let Some(weight) = body.vector_weight {
+        search = search.vector_weight(weight);
+    }
     if let Some(Object(mmr)) = body.mmr {
         search = search.mmr(mmr.lambda);
     }
@@ -171,7 +214,12 @@ fn include_of(parts: Option<&[Part]>) -> Result<Include, Problem> {
     if has(Part::Content) {
         return Err(Problem::invalid("include: this build keeps no content beside text and metadata"));
     }
-    Ok(Include { text: has(Part::Text), metadata: has(Part::Metadata), vector: has(Part::Vector) })
+    Ok(Include {
+        text: has(Part::Text),
+        metadata: has(Part::Metadata),
+        vector: has(Part::Vector),
+        snippet: has(Part::Snippet),
+    })
 }
 
 /// A search cannot be stopped halfway; whoever wanted it sooner is told.
@@ -186,7 +234,8 @@ fn check_time(body: &SearchBody, took: Duration) -> Result<(), Problem> {
 
 /// Has the search repeated exactly, if its turn has come.
 fn sample(app: &App, collection: &Collection, query: &[f32], body: &SearchBody, response: &Response) {
-    let is_plain = body.mmr.is_none()
+    let is_plain = mode_of(body) == Mode::Vector
+        && body.mmr.is_none()
         && body.group_by.is_none()
         && body.max_distance.is_none()
         && body.min_score.is_none()
@@ -203,12 +252,13 @@ fn sample(app: &App, collection: &Collection, query: &[f32], body: &SearchBody, 
 }
 
 fn answer(app: &App, response: Response, took: Duration, explain: Option<bool>) -> SearchAnswer {
-    let Response { hits, as_of, exact, degraded, source, explain: done } = response;
+    let Response { hits, as_of, exact, degraded, degraded_legs, source, explain: done } = response;
     SearchAnswer {
         hits: hits.into_iter().map(HitBody::from).collect(),
         as_of: app.token(as_of),
         exact,
         degraded,
+        degraded_legs: degraded_legs.into_iter().map(Into::into).collect(),
         source: source.into(),
         took_us: took.as_micros() as u64,
         explain: explain.unwrap_or(false).then(|| done.into()),

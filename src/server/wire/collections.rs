@@ -39,6 +39,8 @@ pub(crate) struct NewCollection {
     pub(crate) metric: MetricName,
     /// A call without a tenant is refused.
     pub(crate) tenant_required: Option<bool>,
+    /// The language of texts: how they are cut into words. `english` if not given; `none` for words as they stand, `off` for no text search.
+    pub(crate) language: Option<String>,
     /// Who makes vectors of texts. This build has nobody.
     #[schema(schema_with = nothing)]
     pub(crate) embedding: Option<Object<Embedding>>,
@@ -78,6 +80,7 @@ pub(crate) struct CollectionBody {
     pub(crate) dim: usize,
     pub(crate) metric: MetricName,
     pub(crate) tenant_required: bool,
+    pub(crate) language: String,
     pub(crate) index: IndexBody,
     pub(crate) counts: CountsBody,
     pub(crate) bytes: BytesBody,
@@ -120,6 +123,8 @@ pub(crate) struct BytesBody {
     pub(crate) payload: usize,
     pub(crate) fields: usize,
     pub(crate) sets: usize,
+    /// Words.
+    pub(crate) text: usize,
 }
 
 /// All collections.
@@ -177,19 +182,20 @@ impl CollectionBody {
     pub(crate) fn of(collection: &Collection) -> Self {
         let schema = collection.schema();
         let Stats { rows, pending, tail, dead, missing, dirty, graves, bytes, .. } = collection.stats();
-        let Bytes { vectors, codes, links, ids, payload, fields, sets } = bytes;
+        let Bytes { vectors, codes, links, ids, payload, fields, sets, text } = bytes;
         Self {
             name: collection.name().to_owned(),
             dim: schema.dim,
             metric: schema.metric.into(),
             tenant_required: schema.tenant_required,
+            language: schema.language.to_string(),
             index: IndexBody {
                 graph: schema.graph.into(),
                 m: schema.m,
                 ef_construction: schema.ef_construction,
             },
             counts: CountsBody { rows, pending, tail, dead, missing, dirty, graves },
-            bytes: BytesBody { vectors, codes, links, ids, payload, fields, sets },
+            bytes: BytesBody { vectors, codes, links, ids, payload, fields, sets, text },
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Searches and what they find.
 
-use super::collections::nothing;
 use super::{Object, whole};
-use crate::{Explain, Filter, Plan, Source};
+use crate::{Explain, Filter, Leg, Plan, Source, TextWork};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -12,14 +11,6 @@ use utoipa::ToSchema;
 #[schema(as = Filter)]
 pub(crate) struct FilterSchema {}
 
-/// What is compared, in this build.
-#[derive(Clone, Copy, Debug, ToSchema)]
-#[schema(as = Mode, rename_all = "snake_case")]
-#[expect(dead_code, reason = "a name in the description")]
-pub(crate) enum ModeHere {
-    Vector,
-}
-
 /// What hits carry beside id, distance and score, in this build.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(as = Part, rename_all = "snake_case")]
@@ -28,17 +19,26 @@ pub(crate) enum PartHere {
     Text,
     Metadata,
     Vector,
+    Snippet,
 }
 
 /// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     Vector,
-    /// Not in this build.
     Text,
-    /// Not in this build.
     Hybrid,
+}
+
+impl Mode {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Vector => "vector",
+            Self::Text => "text",
+            Self::Hybrid => "hybrid",
+        }
+    }
 }
 
 /// How two rankings become one.
@@ -56,6 +56,7 @@ pub(crate) enum Part {
     Text,
     Metadata,
     Vector,
+    Snippet,
     /// Not in this build.
     Content,
 }
@@ -76,7 +77,7 @@ pub(crate) struct Mmr {
     pub(crate) lambda: f32,
 }
 
-/// A search. Either `vector` or `vector_b64` must be given.
+/// A search: by a vector, by words, or by both.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchBody {
@@ -84,10 +85,9 @@ pub(crate) struct SearchBody {
     pub(crate) vector: Option<Vec<f32>>,
     /// The same as base64 of little-endian 32-bit floats.
     pub(crate) vector_b64: Option<String>,
-    /// Not in this build.
-    #[schema(schema_with = nothing)]
+    /// Words, for the modes `text` and `hybrid`; what stands in quotes must be there as it stands.
     pub(crate) text: Option<String>,
-    #[schema(value_type = Option<ModeHere>)]
+    /// What is not given follows from what is: `hybrid` with a vector and a text.
     pub(crate) mode: Option<Mode>,
     /// How many hits; 10 if not given.
     #[serde(default, deserialize_with = "whole::maybe")]
@@ -107,11 +107,10 @@ pub(crate) struct SearchBody {
     pub(crate) min_score: Option<f32>,
     #[schema(value_type = Option<Vec<PartHere>>)]
     pub(crate) include: Option<Vec<Part>>,
-    /// For the mode `hybrid`.
+    /// The vector's share under the fusion `weighted`; 0.7 if not given.
     #[schema(minimum = 0, maximum = 1)]
     pub(crate) vector_weight: Option<f32>,
-    /// For the mode `hybrid`.
-    #[expect(dead_code, reason = "checked for its word until there is something to fuse")]
+    /// For the mode `hybrid`; `rrf` if not given.
     pub(crate) fusion: Option<Fusion>,
     #[schema(value_type = Option<Mmr>)]
     pub(crate) mmr: Option<Object<Mmr>>,
@@ -177,6 +176,50 @@ pub(crate) struct HitBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) vector: Option<Vec<f32>>,
+    /// How far the chunk is, in a search by words and a vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) vector_distance: Option<f32>,
+    /// BM25's score, where words found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) text_score: Option<f32>,
+    /// The part of the text that shows why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) snippet: Option<SnippetBody>,
+}
+
+/// A part of a chunk's text, with what was searched for in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SnippetBody {
+    pub(crate) text: String,
+    /// Where it starts in the chunk's text, in bytes of UTF-8.
+    pub(crate) start: usize,
+    /// From and to, in bytes of the snippet's text.
+    pub(crate) highlights: Vec<[usize; 2]>,
+}
+
+/// A part of a search.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LegName {
+    Vector,
+    Text,
+}
+
+/// What looking for words did.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct TextWorkBody {
+    /// Chunks that the filter and the tenant leave.
+    pub(crate) candidates: usize,
+    /// Texts whose score was looked at.
+    pub(crate) scored: u64,
+    pub(crate) segments: usize,
+    /// Texts that stand in no segment yet.
+    pub(crate) tail: usize,
+    /// The text had more words than are looked for.
+    pub(crate) cut: bool,
 }
 
 /// Where the rows of an answer come from.
@@ -218,6 +261,10 @@ pub(crate) struct ExplainBody {
     pub(crate) ef: usize,
     /// Plans that came up short before this one.
     pub(crate) retries: usize,
+    /// What looking for words did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) text: Option<TextWorkBody>,
 }
 
 /// What was found.
@@ -231,6 +278,10 @@ pub(crate) struct SearchAnswer {
     pub(crate) exact: bool,
     /// Damaged rows could be missing.
     pub(crate) degraded: bool,
+    /// In a search with words: what did not run, or not over all rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) degraded_legs: Vec<LegName>,
     pub(crate) source: SourceName,
     /// Time in the engine.
     pub(crate) took_us: u64,
@@ -256,7 +307,7 @@ impl From<Source> for SourceName {
 }
 
 impl From<Explain> for ExplainBody {
-    fn from(Explain { plan, candidates, tail, ef, work, retries }: Explain) -> Self {
+    fn from(Explain { plan, candidates, tail, ef, work, retries, text }: Explain) -> Self {
         let plan = match plan {
             Plan::Exact => PlanName::Exact,
             Plan::FilterFirst => PlanName::FilterFirst,
@@ -265,13 +316,57 @@ impl From<Explain> for ExplainBody {
             Plan::Unfiltered => PlanName::Unfiltered,
         };
         let (visited, distances, reranked) = (work.visited, work.distances, work.reranked);
-        Self { plan, candidates, visited, distances, reranked, tail, ef, retries }
+        let text = text.map(|TextWork { candidates, scored, segments, tail, cut }| TextWorkBody {
+            candidates,
+            scored,
+            segments,
+            tail,
+            cut,
+        });
+        Self { plan, candidates, visited, distances, reranked, tail, ef, retries, text }
     }
 }
 
 impl From<crate::Hit> for HitBody {
     fn from(hit: crate::Hit) -> Self {
-        let crate::Hit { id, distance, score, document_id, chunk_index, text, metadata, vector } = hit;
-        Self { id: id.to_string(), distance, score, document_id, chunk_index, text, metadata, vector }
+        let crate::Hit { id, distance, score, document_id, chunk_index, text, metadata, vector, .. } = hit;
+        let (vector_distance, text_score) = (hit.vector_distance, hit.text_score);
+        let snippet = hit.snippet.map(|crate::Snippet { text, start, highlights }| SnippetBody {
+            text,
+            start,
+            highlights: highlights.into_iter().map(|(from, to)| [from, to]).collect(),
+        });
+        let id = id.to_string();
+        Self {
+            id,
+            distance,
+            score,
+            document_id,
+            chunk_index,
+            text,
+            metadata,
+            vector,
+            vector_distance,
+            text_score,
+            snippet,
+        }
+    }
+}
+
+impl From<Leg> for LegName {
+    fn from(leg: Leg) -> Self {
+        match leg {
+            Leg::Vector => Self::Vector,
+            Leg::Text => Self::Text,
+        }
+    }
+}
+
+impl From<Fusion> for crate::Fusion {
+    fn from(fusion: Fusion) -> Self {
+        match fusion {
+            Fusion::Rrf => Self::Rrf,
+            Fusion::Weighted => Self::Weighted,
+        }
     }
 }

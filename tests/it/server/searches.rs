@@ -41,6 +41,42 @@ fn a_search_answers_what_the_library_does() {
 }
 
 #[test]
+#[cfg(feature = "text")]
+fn words_and_both_legs_are_searched_as_the_library_does() {
+    let bed = Bed::new();
+    let schema = json!({"name": "words", "dim": 2, "metric": "l2", "language": "english"});
+    assert_eq!(bed.post("/v1/collections", schema).0, 201);
+    let refused = json!({"name": "other", "dim": 2, "metric": "l2", "language": "klingon"});
+    assert_problem(bed.post("/v1/collections", refused), 400, "invalid", "use one of off, none, english");
+    let chunks = json!({"chunks": [
+        {"id": "a", "vector": [1.0, 0.0], "text": "a fox in the snow"}, {"id": "b", "vector": [0.0, 1.0], "text": "foxes, foxes"},
+        {"id": "c", "text": "no vector yet, but a fox"}, {"id": "d", "vector": [5.0, 5.0], "text": "dogs"}]});
+    assert_eq!(bed.post("/v1/collections/words/chunks", chunks).0, 200);
+    let search = |body: Value| bed.post("/v1/collections/words/search", body).1;
+    let body = search(json!({"text": "fox", "include": ["snippet"], "explain": true}));
+    assert_eq!(ids(&body), ["b", "a", "c"], "{body}");
+    assert_eq!(body["hits"][0]["snippet"]["highlights"], json!([[0, 5], [7, 12]]));
+    assert_eq!(body["explain"]["text"]["candidates"], 4);
+    assert!(body.get("degraded_legs").is_none());
+    let body = search(json!({"text": "snow", "vector": [5.0, 5.0], "mode": "hybrid", "k": 2}));
+    assert_eq!(ids(&body), ["a", "d"], "{body}");
+    let body = search(
+        json!({"text": "snow", "vector": [5.0, 5.0], "fusion": "weighted", "vector_weight": 1.0, "k": 1}),
+    );
+    assert_eq!(ids(&body), ["d"]);
+    let body = search(json!({"text": "dog", "mode": "hybrid"}));
+    assert_eq!((ids(&body), &body["degraded_legs"]), (vec!["d".to_owned()], &json!(["vector"])));
+    let batch =
+        json!({"searches": [{"text": "dog"}, {"vector": [1.0, 0.0], "k": 1}, {"text": "\"the snow\""}]});
+    let (status, body) = bed.post("/v1/collections/words/search/batch", batch);
+    assert_eq!(status, 200, "{body}");
+    let found: Vec<Vec<String>> = body["results"].as_array().unwrap().iter().map(ids).collect();
+    assert_eq!(found, [["d"], ["a"], ["a"]]);
+    let page = bed.client().get("/metrics").text();
+    assert!(page.contains("nearfield_search_mode_seconds_count{mode=\"hybrid\"} 3"), "{page}");
+}
+
+#[test]
 fn every_knob_of_a_search_does_what_it_says() {
     let bed = Bed::filled(500);
     let search = |body: Value| bed.post(SEARCH, body).1;
@@ -91,9 +127,11 @@ fn what_is_wrong_with_a_search_is_named() {
         (with("filter", json!([])), "invalid", "filter"),
         (with("include", json!(["content"])), "invalid", "no content"),
         (with("include", json!(["everything"])), "invalid", "unknown variant"),
-        (with("text", json!("words")), "invalid", "no text search"),
-        (with("mode", json!("text")), "invalid", "no text search"),
-        (with("mode", json!("hybrid")), "invalid", "no text search"),
+        (json!({"vector": [1.0], "text": "words", "mode": "vector"}), "invalid", "leave it out"),
+        (with("mode", json!("text")), "invalid", "leave it out"),
+        (json!({"mode": "text"}), "invalid", "the text is missing"),
+        (json!({"mode": "hybrid"}), "invalid", "needs a text or a vector"),
+        (json!({"mode": "words"}), "invalid", "unknown variant"),
         (with("group_by", json!("tenant")), "invalid", "unknown variant"),
         (with("at_least", json!("soon")), "invalid", "no token"),
         (with("top_k", json!(3)), "invalid", "unknown field `top_k`"),

@@ -55,7 +55,13 @@ impl Neighbours {
     }
 }
 
-fn matrix(path: &Path) -> Result<Matrix> {
+/// A line of JSON for each of `rows` rows.
+#[cfg(feature = "text")]
+pub(super) fn lines<T: serde::de::DeserializeOwned>(path: &Path, rows: usize) -> Result<Vec<T>> {
+    metadata::lines(crate::import::Lines::open(path)?, rows).map_err(|what| bad(path, what))
+}
+
+pub(super) fn matrix(path: &Path) -> Result<Matrix> {
     let mut table = Floats::open(path)?;
     let dim = table.columns();
     let count = usize::try_from(table.rows()).unwrap_or(usize::MAX).saturating_mul(dim);
@@ -64,7 +70,7 @@ fn matrix(path: &Path) -> Result<Matrix> {
     Ok(Matrix { dim, values })
 }
 
-fn neighbours(path: &Path) -> Result<Neighbours> {
+pub(super) fn neighbours(path: &Path) -> Result<Neighbours> {
     let input = Input::open(path)?;
     integers(input, extension(path)).map_err(|what| bad(path, what))
 }
