@@ -30,7 +30,9 @@ mod sets;
 mod wal;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
-pub use embed::{Embedder, Hashed};
+#[cfg(feature = "embed")]
+pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, VectorCache};
+pub use embed::{Embedder, Hashed, estimate_tokens};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Hit, Include, LogStats, Page,
     PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Source, Stats, Store, StoreStats,
