@@ -14,6 +14,8 @@ mod graph;
 mod ids;
 #[cfg(feature = "server")]
 mod import;
+#[cfg(feature = "ingest")]
+mod ingest;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
@@ -41,6 +43,11 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
+#[cfg(feature = "ingest")]
+pub use ingest::{
+    Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Content, Cut, DocumentReport,
+    Documents, FolderOptions, Found, FoundFile, Kind, ParkedRow, find_files,
+};
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
 #[cfg(feature = "mirror")]

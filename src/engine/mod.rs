@@ -34,7 +34,11 @@ pub use files::snapshot::SnapshotReport;
 pub(crate) use names::check_name;
 pub use read::answer::{Explain, Hit, Include, Response, Source};
 pub use read::documents::{DocumentStats, PlacedChunk};
+#[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "the backfill is its user"))]
+pub(crate) use read::pending::Pending;
 pub use read::search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats};
 pub use store::Store;
+#[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "the backfill is its user"))]
+pub(crate) use write::swap::CHANGED;
 pub use write::upsert::{Ack, RowResult, Token};

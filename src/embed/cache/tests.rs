@@ -128,6 +128,8 @@ fn room_is_bounded_and_the_oldest_go_first() {
     assert_eq!(by.asked(), 0, "the newest are there");
     embed(&cache, &by, &texts(0..10));
     assert_eq!(by.asked(), 10, "the oldest are not");
+    let CacheStats { vectors, damaged, .. } = cache.stats();
+    assert!(vectors * 304 <= BYTES_MIN && damaged == 0, "what is gone is not counted: {vectors} {damaged}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub(super) mod answer;
 pub(super) mod documents;
 pub(super) mod filling;
 pub(super) mod filters;
+pub(super) mod pending;
 pub(super) mod rank;
 pub(super) mod run;
 pub(super) mod search;
