@@ -30,6 +30,8 @@ mod record;
 pub mod server;
 mod sets;
 mod wal;
+#[cfg(feature = "watch")]
+mod watch;
 
 pub use config::{Durability, GraphKind, Io, Metric, Options, Schema};
 #[cfg(feature = "embed")]
@@ -46,7 +48,7 @@ pub use ids::{ChunkId, Seq};
 #[cfg(feature = "ingest")]
 pub use ingest::{
     Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Content, Cut, DocumentReport,
-    Documents, FolderOptions, Found, FoundFile, Kind, ParkedRow, find_files,
+    Documents, FolderOptions, Follow, FollowReport, Found, FoundFile, Kind, ParkedRow, find_files,
 };
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
@@ -57,6 +59,8 @@ pub use mirror::{
     OnRebuild, RebuildPolicy, RebuildProgress, Root, Trust,
 };
 pub use record::Chunk;
+#[cfg(feature = "watch")]
+pub use watch::{Watch, WatchOptions, WatchStatus};
 
 /// How the crate is built, for people who change it.
 #[cfg(doc)]

@@ -7,7 +7,7 @@ use super::embedder::EmbedderArgs;
 use super::import::json;
 use super::progress::Progress;
 use super::{Global, expect_store, output};
-use crate::ingest::{is_gone, names_below};
+use crate::ingest::{is_of_file, remove_gone};
 use crate::{
     Chunking, Collection, DocumentReport, Documents, Embedder, Error, ErrorKind, FolderOptions, Found,
     FoundFile, Metric, Result, Schema, Store, find_files,
@@ -23,8 +23,6 @@ pub(super) const EXIT_CODES: &str = "Exit codes: 0 all files are in, 1 some coul
                                      failed, 2 the command line is wrong.";
 /// How long closing may link rows that wait.
 const CLOSE: Duration = Duration::from_secs(600);
-/// Documents in one look at the collection.
-const PAGE: usize = 1_000;
 /// Files of a kind that are told one by one on a terminal.
 const TOLD: usize = 20;
 
@@ -234,18 +232,12 @@ fn one(dry: bool, documents: &Documents<'_>, file: &FoundFile, report: &Mutex<Re
     let mut report = report.lock();
     match done {
         Ok(done) => report.count(&file.name, done),
-        Err(e) if [ErrorKind::Invalid, ErrorKind::NotFound].contains(&e.kind()) || is_io(&e) => {
+        Err(e) if e.kind() == ErrorKind::NotFound || is_of_file(&e) => {
             report.failed.push(Told { file: file.name.clone(), why: e.to_string() });
         }
         Err(e) => return Err(e),
     }
     Ok(())
-}
-
-fn is_io(error: &Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
-        && error.kind() == ErrorKind::Unavailable
-        && error.message().ends_with("cannot be read")
 }
 
 impl Report {
@@ -271,36 +263,7 @@ impl Report {
 
 /// Removes documents of files that are gone; says how many there were.
 fn prune(args: &Args, base: &Path, docs: &Collection) -> Result<usize> {
-    let mut gone = Vec::new();
-    for path in &args.paths {
-        let below = names_below(path, base)?;
-        let mut after: Option<String> = None;
-        loop {
-            let page = docs.documents(after.as_deref(), PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.document_id.clone());
-            for document in &page {
-                let id = &document.document_id;
-                if id.starts_with(&below) && is_gone(id, base) && is_of_a_file(docs, id)? {
-                    gone.push(id.clone());
-                }
-            }
-        }
-    }
-    gone.sort();
-    gone.dedup();
-    if !args.dry_run {
-        for id in &gone {
-            docs.delete_document(id)?;
-        }
-    }
-    Ok(gone.len())
-}
-
-/// Whether this command made a document: others are none of its business.
-fn is_of_a_file(docs: &Collection, id: &str) -> Result<bool> {
-    let first = docs.get(&format!("{id}#0"))?;
-    Ok(first.is_some_and(|chunk| chunk.metadata.get("path").and_then(|path| path.as_str()) == Some(id)))
+    args.paths.iter().map(|path| remove_gone(docs, path, base, args.dry_run)).sum()
 }
 
 fn told(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {

@@ -23,6 +23,8 @@ mod sync;
 #[cfg(feature = "mirror")]
 mod throwaway;
 mod verify;
+#[cfg(feature = "watch")]
+mod watch;
 
 use crate::{Error, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -152,6 +154,12 @@ enum Command {
     Doctor,
     /// Open a store and check every byte of it
     Verify(verify::Args),
+    /// Keep a collection equal to a folder, until a signal
+    ///
+    /// Files that come, change, move and go do the same in the collection; what did not change is not embedded again, not after a
+    /// new start either. Nobody else may have the store open.
+    #[cfg(feature = "watch")]
+    Watch(Box<watch::Args>),
     /// Bring a store and its Postgres database together, and prove it
     ///
     /// Nobody else may have the store open: a host that has it runs the mirror itself.
@@ -227,6 +235,8 @@ where
         Command::Export(args) => export::run(&args, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),
+        #[cfg(feature = "watch")]
+        Command::Watch(args) => watch::run(&args, &cli.global, out).map(|()| true),
         #[cfg(feature = "mirror")]
         Command::Sync(command) => sync::run(&command, &cli.global, out),
         Command::Config(args) => config::run(&args, &cli.global, out).map(|()| true),

@@ -102,6 +102,10 @@ impl<'a> Documents<'a> {
         self
     }
 
+    pub(super) fn collection(&self) -> &Collection {
+        self.collection
+    }
+
     /// Makes `content` the document `id`, whatever it was before, in one commit. Its chunks are called `id#0`, `id#1` and so on.
     ///
     /// An embedder that is away, or does not fit the collection, is an error, and nothing has changed.

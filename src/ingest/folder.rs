@@ -127,13 +127,11 @@ pub fn find_files(path: &Path, base: &Path, options: &FolderOptions) -> Result<F
 }
 
 /// A file that is gone: neither a file of this name nor anything else is there.
-#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the command line is its user"))]
 pub(crate) fn is_gone(name: &str, base: &Path) -> bool {
     fs::symlink_metadata(base.join(name)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// What documents below `path` are called begins with this.
-#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the command line is its user"))]
 pub(crate) fn names_below(path: &Path, base: &Path) -> Result<String> {
     let found = fs::canonicalize(path).and_then(|path| Ok((path, fs::canonicalize(base)?)));
     let (path, base) = found.map_err(|e| {

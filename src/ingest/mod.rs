@@ -10,6 +10,7 @@ mod decode;
 mod document;
 mod extract;
 mod folder;
+mod follow;
 mod html;
 mod kind;
 mod pack;
@@ -23,8 +24,9 @@ pub use backfill::{Backfill, BackfillOptions, BackfillState, BackfillStatus, Par
 pub use document::{DocumentReport, Documents};
 pub use extract::{Content, Cut};
 pub use folder::{FolderOptions, Found, FoundFile, find_files};
+pub use follow::{Follow, FollowReport};
 #[cfg_attr(not(feature = "server"), allow(unused_imports, reason = "the command line is their user"))]
-pub(crate) use folder::{is_gone, names_below};
+pub(crate) use follow::{is_of_file, remove_gone};
 pub use kind::Kind;
 
 use crate::config::within;

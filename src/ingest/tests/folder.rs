@@ -1,6 +1,7 @@
 //! Folders as people have them: what is a document, what it is called, what is left out.
 
-use crate::ingest::{FolderOptions, Found, find_files, is_gone, names_below};
+use crate::ingest::folder::{is_gone, names_below};
+use crate::ingest::{FolderOptions, Found, find_files};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
