@@ -208,8 +208,10 @@ impl<'a> Documents<'a> {
 
     /// The report of a document that is already what it is to be.
     fn same(&self, old: &[(Chunk, Ver)], source: &str) -> Option<DocumentReport> {
-        let (first, _) = old.first().filter(|(first, _)| first.metadata[KEY]["source"] == source)?;
-        let is_whole = first.metadata[KEY]["of"] == old.len();
+        let (first, _) = old.first()?;
+        // Whoever stored these chunks may not have been this module.
+        let about = first.metadata.get(KEY).filter(|about| about["source"] == source)?;
+        let is_whole = about["of"] == old.len();
         let has_vectors = self.embedder.is_none_or(|embedder| {
             old.iter().all(|(chunk, _)| {
                 chunk.vector.is_some() && chunk.embedding_model.as_deref() == Some(embedder.model())

@@ -223,8 +223,9 @@ impl Shared {
     }
 
     fn status(&self) -> BackfillStatus {
-        let Pending { rows, waiting, oldest_unix_ms } = self.collection.pending();
         let now = self.now.lock();
+        // After the counters: what they count is stored, and so is not among what waits.
+        let Pending { rows, waiting, oldest_unix_ms } = self.collection.pending();
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let row = |(id, (_, why)): (&String, &(Ver, String))| ParkedRow { id: id.clone(), why: why.clone() };
         BackfillStatus {

@@ -211,3 +211,17 @@ fn a_tenants_documents_are_its_own() {
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!((ann.count(None).unwrap(), bob.count(None).unwrap()), (3, 0));
 }
+
+#[test]
+fn chunks_of_other_writers_under_the_same_document_are_replaced() {
+    let (docs, by) = (collection(), Watched::new("m"));
+    let odd = serde_json::json!({"chunk": "a text"}).as_object().unwrap().clone();
+    docs.upsert([
+        Chunk::new("by hand").text("some text").document("d", 0),
+        Chunk::new("d#1").text("more text").document("d", 1).metadata(odd),
+    ])
+    .unwrap();
+    let report = store(&docs, Some(&by), "d", &parts(2)).unwrap();
+    assert_eq!((report.changed, report.added, report.removed), (2, 0, 0));
+    check(&docs, "d", &parts(2), 2);
+}
