@@ -14,6 +14,8 @@ mod graph;
 mod ids;
 #[cfg(feature = "server")]
 mod import;
+#[cfg(feature = "ingest")]
+mod ingest;
 #[allow(unsafe_code, reason = "vector instructions; each block has its argument")]
 mod kernels;
 pub mod limits;
@@ -30,9 +32,13 @@ mod sets;
 #[cfg(feature = "text")]
 mod text;
 mod wal;
+#[cfg(feature = "watch")]
+mod watch;
 
 pub use config::{Durability, GraphKind, Io, Language, Metric, Options, Schema};
-pub use embed::{Embedder, Hashed};
+#[cfg(feature = "embed")]
+pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, VectorCache};
+pub use embed::{Embedder, Hashed, estimate_tokens};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Fusion, Hit, Include, Leg, LogStats,
     Page, PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Snippet, Source, Stats,
@@ -41,6 +47,11 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
+#[cfg(feature = "ingest")]
+pub use ingest::{
+    Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Content, Cut, DocumentReport,
+    Documents, FolderOptions, Follow, FollowReport, Found, FoundFile, Kind, ParkedRow, find_files,
+};
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
 #[cfg(feature = "mirror")]
@@ -50,6 +61,8 @@ pub use mirror::{
     OnRebuild, RebuildPolicy, RebuildProgress, Root, Trust,
 };
 pub use record::Chunk;
+#[cfg(feature = "watch")]
+pub use watch::{Watch, WatchOptions, WatchStatus};
 
 /// How the crate is built, for people who change it.
 #[cfg(doc)]

@@ -3,11 +3,14 @@
 //! Owns the words of the `nearfield` command, the exit codes, and how an error looks on a terminal. It holds no logic of
 //! the engine, and it writes only to the two writers it is handed, so that a test runs it in-process.
 
+mod add;
 mod api;
 mod bench;
 mod config;
 mod demo;
 mod doctor;
+mod embed;
+mod embedder;
 mod export;
 mod import;
 mod postgres;
@@ -20,6 +23,8 @@ mod sync;
 #[cfg(feature = "mirror")]
 mod throwaway;
 mod verify;
+#[cfg(feature = "watch")]
+mod watch;
 mod wrap;
 
 use crate::{Error, ErrorKind};
@@ -104,6 +109,12 @@ enum Command {
     /// Indexes, searches, filters; with a throw-away database it mirrors, kills the database while writing, edits rows by hand,
     /// audits, repairs, and rebuilds the store from nothing. Everything stays in the folder demo inside of --data.
     Demo(demo::Args),
+    /// Add files and folders to a collection, and again when they have changed
+    ///
+    /// Text, Markdown, HTML, source code, PDF. A file is a document; it is cut into chunks, and each gets a vector. A second run
+    /// embeds what is new, and nothing else. Nobody else may have the store open.
+    #[command(after_help = add::EXIT_CODES)]
+    Add(Box<add::Args>),
     /// Search a collection
     Search(Box<api::SearchArgs>),
     /// Look rows up by their ids; ends with 1 if one is missing
@@ -136,6 +147,11 @@ enum Command {
     /// HNSW,Flat), hnswlib, pickle (vectors.pkl with metadata.json; never run, only read).
     #[command(after_help = import::EXIT_CODES)]
     Import(Box<import::Args>),
+    /// Make vectors for chunks that were stored without
+    ///
+    /// Nobody else may have the store open.
+    #[command(after_help = embed::EXIT_CODES)]
+    Embed(Box<embed::Args>),
     /// Write a collection into a file that import reads back, bit for bit
     #[command(after_help = export::EXIT_CODES)]
     Export(Box<export::Args>),
@@ -143,6 +159,12 @@ enum Command {
     Doctor,
     /// Open a store and check every byte of it
     Verify(verify::Args),
+    /// Keep a collection equal to a folder, until a signal
+    ///
+    /// Files that come, change, move and go do the same in the collection; what did not change is not embedded again, not after a
+    /// new start either. Nobody else may have the store open.
+    #[cfg(feature = "watch")]
+    Watch(Box<watch::Args>),
     /// Bring a store and its Postgres database together, and prove it
     ///
     /// Nobody else may have the store open: a host that has it runs the mirror itself, and a server is asked with --url.
@@ -215,6 +237,7 @@ where
     let judges = matches!(cli.command, Command::Doctor | Command::Verify(_));
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args, &cli.global, out).map(|()| true),
+        Command::Add(args) => add::run(&args, &cli.global, out),
         Command::Search(args) => api::search(&args, &cli.global, out).map(|()| true),
         Command::Get(args) => api::get(&args, &cli.global, out),
         Command::Stats(args) => api::stats(&args, &cli.global, out).map(|()| true),
@@ -223,9 +246,12 @@ where
         Command::Serve(args) => serve::run(&args, &cli.global, out).map(|()| true),
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
         Command::Import(args) => import::run(&args, &cli.global, out).map(|()| true),
+        Command::Embed(args) => embed::run(&args, &cli.global, out),
         Command::Export(args) => export::run(&args, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),
+        #[cfg(feature = "watch")]
+        Command::Watch(args) => watch::run(&args, &cli.global, out).map(|()| true),
         #[cfg(feature = "mirror")]
         Command::Sync(command) => sync::run(&command, &cli.global, out),
         Command::Config(args) => config::run(&args, &cli.global, out).map(|()| true),

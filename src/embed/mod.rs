@@ -1,13 +1,23 @@
 //! From texts to vectors.
 //!
-//! Owns the trait that every source of vectors is behind, and the one source that needs nothing: [`Hashed`]. Knows no store and no
-//! chunk.
+//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, and the
+//! cache that embeds nothing twice. Knows no chunk; of a store only where its files are.
 
+#[cfg(feature = "embed")]
+mod cache;
 mod hashed;
+#[cfg(feature = "embed")]
+mod http;
+mod tokens;
 
+#[cfg(feature = "embed")]
+pub use cache::{CacheStats, Cached, VectorCache};
 pub use hashed::Hashed;
+#[cfg(feature = "embed")]
+pub use http::{HttpEmbedder, HttpOptions};
+pub use tokens::estimate_tokens;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Somebody who turns texts into vectors of one width.
 pub trait Embedder: Send + Sync {
@@ -19,6 +29,45 @@ pub trait Embedder: Send + Sync {
 
     /// One vector for each text, in their order. All of them or an error.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
+
+    /// A vector or an error for each text, in their order: what one text is to blame for (an error of kind
+    /// [`ErrorKind::Invalid`]) costs no other its vector.
+    fn embed_each(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
+        match self.embed(texts) {
+            Ok(vectors) if vectors.len() == texts.len() => vectors.into_iter().map(Ok).collect(),
+            Ok(vectors) => {
+                let (model, got) = (self.model(), vectors.len());
+                let message =
+                    format!("{model} made {got} vectors of {} texts; please report this", texts.len());
+                texts.iter().map(|_| Err(Error::new(ErrorKind::Internal, message.clone()))).collect()
+            }
+            Err(e) if e.kind() == ErrorKind::Invalid && texts.len() > 1 => {
+                let (left, right) = texts.split_at(texts.len() / 2);
+                let mut each = self.embed_each(left);
+                each.extend(self.embed_each(right));
+                each
+            }
+            Err(e) => texts.iter().map(|_| Err(e.again())).collect(),
+        }
+    }
+}
+
+impl<E: Embedder + ?Sized> Embedder for std::sync::Arc<E> {
+    fn model(&self) -> &str {
+        (**self).model()
+    }
+
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        (**self).embed(texts)
+    }
+
+    fn embed_each(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
+        (**self).embed_each(texts)
+    }
 }
 
 #[cfg(test)]

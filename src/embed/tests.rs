@@ -54,3 +54,52 @@ fn the_same_text_has_the_same_vector_for_ever() {
     let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
     assert_eq!(xxhash_rust::xxh3::xxh3_64(&bytes), 13_806_639_714_296_409_250, "{vector:?}");
 }
+
+/// Refuses what says so, and goes away.
+struct Picky;
+
+impl Embedder for Picky {
+    fn model(&self) -> &str {
+        "picky"
+    }
+
+    fn dim(&self) -> usize {
+        1
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        match texts.iter().find(|text| ["bad", "away"].contains(*text)) {
+            Some(&"bad") => Err(Error::invalid("bad")),
+            Some(_) => Err(Error::new(ErrorKind::Unavailable, "away")),
+            None => Ok(texts.iter().map(|text| vec![text.len() as f32]).collect()),
+        }
+    }
+}
+
+#[test]
+fn a_text_that_is_refused_costs_no_other_its_vector() {
+    let texts = ["a", "bad", "ccc", "bad", "eeeee"];
+    let each: Vec<Option<f32>> = Picky.embed_each(&texts).into_iter().map(|v| v.ok().map(|v| v[0])).collect();
+    assert_eq!(each, [Some(1.0), None, Some(3.0), None, Some(5.0)]);
+    let away = Picky.embed_each(&["a", "away"]);
+    assert!(away.iter().all(|e| e.as_ref().unwrap_err().kind() == ErrorKind::Unavailable));
+}
+
+#[test]
+fn the_estimate_of_tokens_errs_upward_and_not_by_much() {
+    // Counted with cl100k_base.
+    let cases = [
+        ("", 0),
+        ("hello world", 2),
+        ("The write-ahead log is synced before a write is acknowledged.", 13),
+        ("fn main() { println!(\"{}\", 1 + 2); }", 14),
+        ("\u{4f60}\u{597d}\u{4e16}\u{754c}", 4),
+        ("one\n\n\ntwo", 3),
+    ];
+    for (text, tokens) in cases {
+        let estimated = estimate_tokens(text);
+        assert!(tokens <= estimated && estimated <= tokens * 3 / 2 + 4, "{text:?}: {estimated} for {tokens}");
+    }
+    let parts = ["some words here, ", "and\nmore ", "\u{4f60}\u{597d} 12345"];
+    assert!(estimate_tokens(&parts.concat()) <= parts.iter().map(|part| estimate_tokens(part)).sum());
+}

@@ -11,7 +11,7 @@ use super::write::upsert::{Ack, Token};
 use crate::config::{Metric, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
-use crate::ids::{ChunkId, Slot};
+use crate::ids::{ChunkId, Slot, Ver};
 use crate::kernels::Kernels;
 use crate::limits;
 use crate::record::{Chunk, Row, RowRef};
@@ -358,6 +358,11 @@ impl Collection {
         let row = view.tables.rows.get(slot)?;
         let vector = view.tables.vectors.get(slot).filter(|_| view.ready.contains(slot));
         Some(row.to_chunk(vector.map(<[f32]>::to_vec)))
+    }
+
+    /// The same with the version that it has.
+    pub(super) fn seen(&self, view: &View, slot: Slot) -> Option<(Chunk, Ver)> {
+        self.chunk(view, slot).zip(view.tables.rows.get(slot).map(|row| row.ver))
     }
 
     fn is_mine(&self, view: &View, slot: Slot) -> bool {

@@ -36,7 +36,11 @@ pub(crate) use names::check_name;
 pub use read::answer::{Explain, Hit, Include, Leg, Response, Snippet, Source, TextWork};
 pub use read::documents::{DocumentStats, PlacedChunk};
 pub use read::fuse::Fusion;
+#[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "the backfill is its user"))]
+pub(crate) use read::pending::Pending;
 pub use read::search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats, TextStats};
 pub use store::Store;
+#[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "the backfill is its user"))]
+pub(crate) use write::swap::CHANGED;
 pub use write::upsert::{Ack, RowResult, Token};

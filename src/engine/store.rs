@@ -172,6 +172,12 @@ impl Store {
         self.alive.shared.line.check_writable()
     }
 
+    /// The files of the store, for those of other floors that keep something beside them.
+    #[cfg_attr(not(feature = "embed"), allow(dead_code, reason = "the cache of vectors is its user"))]
+    pub(crate) fn disk(&self) -> Option<Arc<dyn Disk>> {
+        self.alive.shared.home.as_ref().map(|home| home.disk.clone())
+    }
+
     /// When writes are acknowledged.
     pub fn durability(&self) -> Durability {
         self.alive.shared.options.durability

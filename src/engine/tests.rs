@@ -12,3 +12,4 @@ mod names;
 mod nested;
 mod reclaim;
 mod repair;
+mod swap;

@@ -11,6 +11,8 @@
 mod bench;
 mod calls;
 #[cfg(feature = "server")]
+mod cli_add;
+#[cfg(feature = "server")]
 mod cli_api;
 #[cfg(feature = "server")]
 mod cli_config;

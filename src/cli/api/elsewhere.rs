@@ -69,6 +69,7 @@ impl Elsewhere for Way {
         schema.graph = word(&told["index"]["graph"]).parse()?;
         schema.m = number(&told["index"]["m"]);
         schema.ef_construction = number(&told["index"]["ef_construction"]);
+        schema.language = word(&told["language"]).parse()?;
         schema.tenant_required = told["tenant_required"] == true;
         Ok(Some((schema, number(&told["counts"]["rows"]))))
     }
@@ -77,7 +78,7 @@ impl Elsewhere for Way {
         let index = json!({"graph": schema.graph.to_string(), "m": schema.m, "ef_construction": schema.ef_construction});
         let body = json!({
             "name": collection, "dim": schema.dim, "metric": schema.metric.to_string(), "index": index,
-            "tenant_required": schema.tenant_required,
+            "tenant_required": schema.tenant_required, "language": schema.language.to_string(),
         });
         self.post("/v1/collections", &body).map(drop)
     }

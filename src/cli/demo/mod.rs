@@ -177,7 +177,7 @@ impl Demo<'_> {
     }
 
     fn chunk(&self, piece: &Piece, vector: Vec<f32>) -> Chunk {
-        Chunk::new(format!("{}:{}", piece.path, piece.line))
+        Chunk::new(piece.id.as_str())
             .vector(vector)
             .text(piece.text.as_str())
             .document(piece.path.as_str(), u32::try_from(piece.line).unwrap_or(u32::MAX))

@@ -1,25 +1,21 @@
 //! Pieces of text to index: of the files in a folder, or of the documents that this program carries.
 //!
-//! Invariants: hidden folders and those that hold what was built are left alone; the order, and so every id, is the same each time.
+//! Which files are meant and where they are cut is `ingest/`'s: what is shown here is what `nearfield add` does.
 
-use crate::{Error, ErrorKind, Result};
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::{Chunking, Content, Error, ErrorKind, FolderOptions, FoundFile, Result, find_files};
+use std::path::Path;
 
-/// Files that are text.
-const KINDS: [&str; 16] =
-    ["md", "txt", "rst", "html", "rs", "py", "js", "ts", "go", "java", "c", "h", "cpp", "sql", "toml", "sh"];
-const SKIPPED: [&str; 3] = ["target", "node_modules", "index_data"];
 /// A demonstration is over in a minute.
 const FILES_MAX: usize = 2_000;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const PIECES_MAX: usize = 20_000;
-/// Letters of a piece, unless a paragraph is longer.
-const PIECE: usize = 900;
+/// What was built is no text that anybody wrote.
+const BUILT: [&str; 3] = ["target/", "node_modules/", "index_data/"];
 
 /// A piece of a file.
 #[derive(Debug)]
 pub(super) struct Piece {
+    pub(super) id: String,
     pub(super) path: String,
     /// Where it begins.
     pub(super) line: usize,
@@ -34,17 +30,18 @@ impl Piece {
 
 /// The pieces of every text below a folder, and how many files they are of.
 pub(super) fn of_folder(folder: &Path) -> Result<(Vec<Piece>, usize)> {
-    let mut files = Vec::new();
-    walk(folder, &mut files).map_err(|e| {
-        Error::new(ErrorKind::NotFound, format!("{} cannot be read", folder.display())).with_source(e)
-    })?;
+    let options = FolderOptions {
+        exclude: BUILT.map(str::to_owned).to_vec(),
+        file_bytes_max: FILE_BYTES_MAX,
+        ..FolderOptions::default()
+    };
+    let found = find_files(folder, folder, &options)?;
     let (mut pieces, mut read) = (Vec::new(), 0);
-    for file in files {
+    for file in found.files.iter().take(FILES_MAX) {
         // A file that is no text, or went away since, is no text to index.
-        let Ok(text) = fs::read_to_string(&file) else { continue };
-        let path = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().into_owned();
-        split(&path, &text, &mut pieces);
-        read += 1;
+        if file.read().is_ok_and(|content| split(file, &content, &mut pieces).is_ok()) {
+            read += 1;
+        }
         if pieces.len() >= PIECES_MAX {
             break;
         }
@@ -67,62 +64,31 @@ pub(super) fn carried() -> (Vec<Piece>, usize) {
     ];
     let mut pieces = Vec::new();
     for (path, text) in files {
-        split(path, text, &mut pieces);
+        let file = FoundFile { name: path.to_owned(), path: path.into() };
+        // What was built in is text.
+        let _ = split(&file, &Content::file(path, text.as_bytes().to_vec()), &mut pieces);
     }
     (pieces, files.len())
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        if files.len() >= FILES_MAX || name.starts_with('.') || SKIPPED.contains(&name.as_str()) {
-            continue;
-        }
-        // Links are not followed: they may lead round in circles.
-        let about = entry.metadata()?;
-        let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default().to_ascii_lowercase();
-        if about.is_dir() {
-            // One that may not be entered is not part of the demonstration.
-            let _ = walk(&path, files);
-        } else if about.is_file() && about.len() <= FILE_BYTES_MAX && KINDS.contains(&kind.as_str()) {
-            files.push(path);
-        }
+fn split(file: &FoundFile, content: &Content, pieces: &mut Vec<Piece>) -> Result<()> {
+    let cuts = content.cut(&Chunking::default())?;
+    // A long line has more than one piece.
+    let (mut line, mut of_line) = (0, 0);
+    for cut in cuts {
+        of_line = if cut.line == line { of_line + 1 } else { 0 };
+        line = cut.line;
+        let more = if of_line > 0 { format!(".{of_line}") } else { String::new() };
+        let id = format!("{}:{line}{more}", file.name);
+        pieces.push(Piece { id, path: file.name.clone(), line, text: cut.text });
     }
     Ok(())
-}
-
-/// Paragraphs, put together until there are enough letters.
-fn split(path: &str, text: &str, pieces: &mut Vec<Piece>) {
-    let (mut piece, mut line) = (String::new(), 1);
-    let mut finish = |piece: &mut String, line: usize| {
-        let text = std::mem::take(piece).trim_end().to_owned();
-        if text.chars().any(char::is_alphanumeric) {
-            pieces.push(Piece { path: path.to_owned(), line, text });
-        }
-    };
-    for (at, part) in text.lines().enumerate() {
-        let is_break = part.trim().is_empty() || part.starts_with('#');
-        if is_break && piece.len() >= PIECE || piece.len() >= 2 * PIECE {
-            finish(&mut piece, line);
-        }
-        if piece.is_empty() {
-            if part.trim().is_empty() {
-                continue;
-            }
-            line = at + 1;
-        }
-        // One line may be a whole book.
-        piece.extend(part.chars().take(4 * PIECE));
-        piece.push('\n');
-    }
-    finish(&mut piece, line);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_folder_is_read_in_order_without_what_is_hidden_or_built() {
@@ -137,30 +103,29 @@ mod tests {
         put("a/no.txt", &[0xff, 0xfe, 0x00]);
         put("target/y.rs", b"fn built() {}\n");
         put(".git/z.md", b"hidden\n");
-        put("c.png", b"not text\n");
+        put("c.png", b"\x89PNG\0");
         put("empty.md", b"\n \n--\n");
         let (pieces, files) = of_folder(home.path()).unwrap();
         let told: Vec<_> = pieces.iter().map(|p| (p.path.as_str(), p.line, p.kind())).collect();
         assert_eq!(told, [("a/x.rs", 1, "rs"), ("b.md", 1, "md")]);
-        assert_eq!(files, 3);
+        assert_eq!(files, 4);
         let error = of_folder(&home.path().join("target/none")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 
     #[test]
-    fn pieces_begin_at_their_lines_and_lose_no_word() {
-        let text = (1..=400)
-            .map(|n| format!("word{n} and more of it\n{}", if n % 5 == 0 { "\n" } else { "" }))
-            .collect::<String>();
+    fn pieces_begin_at_their_lines() {
+        let text =
+            (1..=400).map(|n| format!("word{n} and more of it.\n{}", if n % 5 == 0 { "\n" } else { "" }));
+        let text: String = text.collect();
+        let file = FoundFile { name: "t.md".into(), path: "t.md".into() };
         let mut pieces = Vec::new();
-        split("t.md", &text, &mut pieces);
-        assert!(pieces.len() > 5 && pieces.iter().all(|p| p.text.len() <= 2 * PIECE + 30));
+        split(&file, &Content::file("t.md", text.clone().into_bytes()), &mut pieces).unwrap();
+        assert!(pieces.len() > 5);
         let lines: Vec<&str> = text.lines().collect();
         for piece in &pieces {
             assert_eq!(piece.text.lines().next(), Some(lines[piece.line - 1]));
         }
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(pieces.iter().flat_map(|p| words(&p.text)).collect::<Vec<_>>(), words(&text));
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn end(mirror: Option<server::Mirror>) -> Result<()> {
 }
 
 /// Comes when the process is asked to end.
-fn signal() -> Result<impl Future<Output = ()>> {
+pub(super) fn signal() -> Result<impl Future<Output = ()>> {
     let cannot = |e| Error::new(ErrorKind::Unavailable, "signals cannot be waited for").with_source(e);
     #[cfg(unix)]
     {

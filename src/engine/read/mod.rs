@@ -6,6 +6,7 @@ pub(super) mod filling;
 pub(super) mod filters;
 pub(super) mod fuse;
 mod hybrid;
+pub(super) mod pending;
 pub(super) mod rank;
 pub(super) mod run;
 pub(super) mod search;

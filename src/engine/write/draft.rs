@@ -3,6 +3,7 @@
 //! Invariants: a draft sees the published view and what the group has staged before; new rows take consecutive slots in
 //! the order of the commits; staging changes nothing that anyone can see.
 
+use super::swap::Swap;
 use super::upsert::{Done, Token};
 use crate::engine::inner::Inner;
 use crate::engine::tap::{Applied, Tapped};
@@ -28,6 +29,8 @@ pub(crate) enum Change {
     Upsert(Vec<(usize, Row)>),
     /// Rows that come and ids that go, in one commit.
     Exchange(Vec<(usize, Row)>, Vec<ChunkId>),
+    /// The same where all that is replaced is what was seen.
+    Swap(Swap),
     Delete(Pick),
     /// Live rows among these slots are stored again, so that their block can go.
     Move(Vec<Slot>),
@@ -160,6 +163,7 @@ impl Order {
     pub(crate) fn bytes(&self) -> usize {
         match &self.change {
             Change::Upsert(rows) | Change::Exchange(rows, _) => rows.iter().map(|(_, row)| row.bytes()).sum(),
+            Change::Swap(swap) => swap.rows.iter().map(|(_, row, _)| row.bytes()).sum(),
             Change::Move(slots) => slots.len() * self.collection.schema.dim * size_of::<f32>(),
             Change::Tapped(tapped) => tapped.bytes(),
             Change::Delete(_) | Change::Event(_) => 0,
@@ -186,6 +190,7 @@ impl Order {
         match &self.change {
             Change::Upsert(_) | Change::Event(Event::Create(_)) => true,
             Change::Exchange(rows, _) => !rows.is_empty(),
+            Change::Swap(swap) => !swap.rows.is_empty(),
             Change::Tapped(tapped) => tapped.brings_rows(),
             _ => false,
         }
@@ -227,6 +232,9 @@ impl Drafts {
                 self.0.len() - 1
             }
         };
+        if let Change::Swap(swap) = &order.change {
+            swap.check(&self.0[at], order.tenant.as_deref())?;
+        }
         Ok(self.0[at].stage(order.change, order.tenant.as_deref(), seq, clock))
     }
 
@@ -265,12 +273,11 @@ impl Draft {
         };
         match change {
             Change::Upsert(rows) => self.stage_rows(rows, tenant, clock, &mut staged),
-            Change::Exchange(rows, gone) => {
-                // The clock moves for rows alone.
-                if !rows.is_empty() {
-                    self.stage_rows(rows, tenant, clock, &mut staged);
-                }
-                self.stage_delete(Pick::Ids(gone), tenant, clock, &mut staged);
+            Change::Exchange(rows, gone) => self.stage_exchange(rows, gone, tenant, clock, &mut staged),
+            Change::Swap(mut swap) => {
+                let gone = std::mem::take(&mut swap.gone).into_iter().map(|(id, _)| id).collect();
+                let rows = swap.allowed(self, tenant, &mut staged);
+                self.stage_exchange(rows, gone, tenant, clock, &mut staged);
             }
             Change::Delete(pick) => self.stage_delete(pick, tenant, clock, &mut staged),
             Change::Move(slots) => self.stage_move(slots, &mut staged),
@@ -278,6 +285,21 @@ impl Draft {
             Change::Event(event) => staged.event = event,
         }
         staged
+    }
+
+    fn stage_exchange(
+        &mut self,
+        rows: Vec<(usize, Row)>,
+        gone: Vec<ChunkId>,
+        tenant: Option<&str>,
+        clock: &mut Clock,
+        staged: &mut Staged,
+    ) {
+        // The clock moves for rows alone.
+        if !rows.is_empty() {
+            self.stage_rows(rows, tenant, clock, staged);
+        }
+        self.stage_delete(Pick::Ids(gone), tenant, clock, staged);
     }
 
     fn stage_rows(
@@ -403,6 +425,11 @@ impl Draft {
             let (id, ver) = row.map_or(("", Ver(0)), |row| (row.id, row.ver));
             self.remove(ChunkId::from(id), slot, ver, clock, staged);
         }
+    }
+
+    /// The version that stands under an id after all that the group has staged.
+    pub(super) fn version_of(&self, id: &str, tenant: Option<&str>) -> Option<Ver> {
+        self.find(id, tenant).row.map(|held| held.ver)
     }
 
     /// Where the id is, or was before its row was damaged, after all that the group has staged. A damaged row of nobody

@@ -5,4 +5,5 @@ pub(super) mod commit;
 pub(super) mod draft;
 pub(super) mod link;
 pub(super) mod log;
+pub(crate) mod swap;
 pub(super) mod upsert;

@@ -85,7 +85,7 @@ impl Inner {
     }
 
     /// The rows that the chunks are, each with its place, and what became of each chunk so far.
-    fn admit_all(
+    pub(super) fn admit_all(
         &self,
         chunks: impl Iterator<Item = Chunk>,
         tenant: Option<&str>,
@@ -112,7 +112,7 @@ impl Inner {
     }
 
     /// Commits an order of `admitted` rows; what became of the chunks.
-    fn store_rows(
+    pub(super) fn store_rows(
         self: &Arc<Self>,
         mut results: Vec<RowResult>,
         admitted: usize,

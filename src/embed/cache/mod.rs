@@ -1,0 +1,191 @@
+//! Vectors by the text that they are of, so that nothing is embedded twice: not again after an edit elsewhere in the document, not
+//! after a kill, not in another collection.
+//!
+//! Owns the files in the folder `embeddings` of a store. Invariants: a vector that is handed out was made by that model, in that
+//! width, of exactly that text (SHA-256 of the three), and its checksum holds; a vector is durable before it is handed out; a
+//! fault of the cache costs time and never a vector. Bounded: the oldest vectors go first, an eighth of the room at a time.
+
+mod format;
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use super::Embedder;
+use crate::config::within;
+use crate::disk::Disk;
+use crate::engine::Store;
+use crate::error::{Error, ErrorKind, Result};
+use format::{Key, key};
+use parking_lot::Mutex;
+use segments::Segments;
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a kill can lose of one call, in texts.
+const STEP: usize = 1_024;
+const BYTES_MIN: usize = 1 << 20;
+
+/// The vectors that a store's folder remembers. Cloning gives another handle to the same; there is one for each store.
+#[derive(Clone)]
+pub struct VectorCache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    segments: Mutex<Segments>,
+    found: AtomicU64,
+    embedded: AtomicU64,
+    faults: AtomicU64,
+}
+
+/// What a [`VectorCache`] holds, and what it was good for since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheStats {
+    /// Vectors that it holds.
+    pub vectors: usize,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Texts whose vector was there.
+    pub found: u64,
+    /// Texts that were embedded.
+    pub embedded: u64,
+    /// Vectors that were dropped because their bytes were damaged.
+    pub damaged: u64,
+    /// Times that vectors could not be written; they were handed out all the same.
+    pub faults: u64,
+}
+
+impl VectorCache {
+    /// Room of a cache if nothing else is asked for: 1 GiB.
+    pub const BYTES: usize = 1 << 30;
+
+    /// The cache in the folder of `store`, of at most `bytes_max` bytes (1 MiB or more). One of a store at a time; a store in memory has none.
+    pub fn open(store: &Store, bytes_max: usize) -> Result<Self> {
+        let disk = store.disk().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                "a store in memory has no folder to remember vectors in; embed without a cache",
+            )
+        })?;
+        Self::on(disk, bytes_max)
+    }
+
+    pub(super) fn on(disk: Arc<dyn Disk>, bytes_max: usize) -> Result<Self> {
+        within("bytes_max", bytes_max, BYTES_MIN, usize::MAX, "1 GiB is the default")?;
+        let segments = Mutex::new(Segments::open(disk, bytes_max as u64)?);
+        let [found, embedded, faults] = [const { AtomicU64::new(0) }; 3];
+        Ok(Self { inner: Arc::new(Inner { segments, found, embedded, faults }) })
+    }
+
+    /// What it holds, and what it was good for.
+    pub fn stats(&self) -> CacheStats {
+        let segments = self.inner.segments.lock();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CacheStats {
+            vectors: segments.len(),
+            bytes: segments.bytes(),
+            found: load(&self.inner.found),
+            embedded: load(&self.inner.embedded),
+            damaged: segments.damaged,
+            faults: load(&self.inner.faults),
+        }
+    }
+
+    /// `embedder`, asked only for texts whose vectors are not here.
+    pub fn before<E: Embedder>(&self, embedder: E) -> Cached<E> {
+        Cached { cache: self.clone(), embedder }
+    }
+
+    fn put(&self, entries: &[(Key, Vec<f32>)]) {
+        if !entries.is_empty() && self.inner.segments.lock().put(entries).is_err() {
+            self.inner.faults.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for VectorCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stats().fmt(f)
+    }
+}
+
+/// An embedder behind a cache.
+#[derive(Debug)]
+pub struct Cached<E> {
+    cache: VectorCache,
+    embedder: E,
+}
+
+impl<E: Embedder> Cached<E> {
+    fn step(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
+        let (model, dim) = (self.embedder.model(), self.embedder.dim());
+        let keys: Vec<Key> = texts.iter().map(|text| key(model, dim, text)).collect();
+        let mut known: HashMap<Key, Result<Vec<f32>>> = HashMap::new();
+        let (mut missing, mut asked, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        {
+            let mut segments = self.cache.inner.segments.lock();
+            for (key, text) in keys.iter().zip(texts) {
+                if !seen.insert(*key) {
+                    continue;
+                }
+                match segments.get(key) {
+                    Some(vector) => _ = known.insert(*key, Ok(vector)),
+                    None => {
+                        missing.push(*key);
+                        asked.push(*text);
+                    }
+                }
+            }
+        }
+        let made = if asked.is_empty() { Vec::new() } else { self.embedder.embed_each(&asked) };
+        let good = |(key, made): (&Key, &Result<Vec<f32>>)| match made {
+            Ok(vector) if vector.len() == dim => Some((*key, vector.clone())),
+            _ => None,
+        };
+        let entries: Vec<_> = missing.iter().zip(&made).filter_map(good).collect();
+        self.cache.put(&entries);
+        let counters = &self.cache.inner;
+        counters.embedded.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        counters.found.fetch_add((texts.len() - asked.len()) as u64, Ordering::Relaxed);
+        known.extend(missing.into_iter().zip(made));
+        let lost = || Err(Error::new(ErrorKind::Internal, "an embedder left a text out; please report this"));
+        keys.iter()
+            .map(|key| match known.get(key) {
+                Some(Ok(vector)) => Ok(vector.clone()),
+                Some(Err(e)) => Err(e.again()),
+                None => lost(),
+            })
+            .collect()
+    }
+}
+
+impl<E: Embedder> Embedder for Cached<E> {
+    fn model(&self) -> &str {
+        self.embedder.model()
+    }
+
+    fn dim(&self) -> usize {
+        self.embedder.dim()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        self.embed_each(texts).into_iter().collect()
+    }
+
+    fn embed_each(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
+        let mut each: Vec<Result<Vec<f32>>> = Vec::with_capacity(texts.len());
+        for part in texts.chunks(STEP) {
+            // Where the service is away, nobody asks it for the rest.
+            let away =
+                each.last().and_then(|last| last.as_ref().err()).filter(|e| e.kind() != ErrorKind::Invalid);
+            match away.map(Error::again) {
+                Some(away) => each.extend(part.iter().map(|_| Err(away.again()))),
+                None => each.extend(self.step(part)),
+            }
+        }
+        each
+    }
+}
