@@ -21,11 +21,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("nearfield postgres start", "a server that outlives its command; tests/it/postgres.rs starts some"),
     ("nearfield postgres stop", "the same"),
     ("nearfield postgres run", "the same"),
+    ("nearfield watch", "it ends with a signal; src/watch/tests.rs watches folders"),
 ];
 
 /// What is put in the place of words: data that are small, and places that are ours.
 const INSTEAD: &[(&str, &str)] = &[
     ("cargo run --release -- ", "nearfield "),
+    ("--embedder http://127.0.0.1:11434 --model all-minilm", "--embedder hashed"),
+    ("bench text --data-dir FOLDER --docs FILE", "bench text --data-dir files --docs files/docs.jsonl"),
     ("nearfield demo", "nearfield demo --dir texts"),
     ("bench search$", "bench search --rounds 1 --rows 300 --dim 16 --query-rows 10"),
     ("bench search --data-dir FOLDER", "bench search --rounds 1 --data-dir files"),
@@ -40,6 +43,19 @@ const INSTEAD: &[(&str, &str)] = &[
     ("/backup", "there"),
     ("> nearfield.toml", "> other.toml"),
 ];
+
+/// A page with a line. Where its parts begin is found by whoever reads it.
+const PDF: &str = "%PDF-1.4
+1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj
+2 0 obj << /Type /Pages /Kids [3 0 R] /Count 1 >> endobj
+3 0 obj << /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> /MediaBox [0 0 595 842] >> endobj
+4 0 obj << /Length 44 >> stream
+BT /F1 12 Tf 40 800 Td (A page of notes) Tj ET
+endstream endobj
+5 0 obj << /Type /Font /Subtype /Type1 /BaseFont /Courier >> endobj
+trailer << /Root 1 0 R >>
+%%EOF
+";
 
 struct Home {
     folder: TempDir,
@@ -177,13 +193,15 @@ impl Home {
             fs::copy(made("store-lists").join(name), self.at("user_data/me/vector_store").join(name))
                 .unwrap();
         }
-        for folder in ["texts", "there", "files"] {
+        for folder in ["texts", "docs", "there", "files"] {
             fs::create_dir(self.at(folder)).unwrap();
         }
         for name in ["README.md", "src/FORMAT.md", "src/ARCHITECTURE.md"] {
             let text = self.at("texts").join(Path::new(name).file_name().unwrap());
             fs::copy(repository().join(name), text).unwrap();
         }
+        fs::write(self.at("docs/page.md"), "# A page\n\nIt says something.\n").unwrap();
+        fs::write(self.at("notes.pdf"), PDF).unwrap();
         let lines = (0..3).fold(String::new(), |mut lines, n| {
             let _ = writeln!(lines, "{{\"id\": \"line {n}\", \"vector\": [{n}, 1, 0]}}");
             lines
@@ -193,8 +211,8 @@ impl Home {
         #[cfg(feature = "hnsw-rs")]
         self.dump();
         // A store, and its rows as packed lines.
-        self.shell(0, "nearfield import more.jsonl --into docs --metric cosine");
-        self.shell(0, "nearfield export docs chunks.jsonl.zst");
+        self.shell(0, "nearfield import more.jsonl --into others --metric cosine");
+        self.shell(0, "nearfield export others chunks.jsonl.zst");
     }
 
     /// What `bench search` takes from a folder: rows on a line, each its own nearest.
@@ -208,6 +226,11 @@ impl Home {
         let rows = |n: i32| (0..n).flat_map(|row| [row as f32, 1.0].map(f32::to_le_bytes).concat()).collect();
         array("base.f32.npy", "<f4", "40, 2", rows(40));
         array("queries.f32.npy", "<f4", "5, 2", rows(5));
+        let titles =
+            |n: i32| (0..n).map(|row| format!("{{\"title\": \"title {row}\"}}\n")).collect::<String>();
+        fs::write(self.at("files/queries.jsonl"), titles(5)).unwrap();
+        let docs = (0..40).map(|row| format!("{{\"id\": \"{row}\", \"title\": \"title {row}\", \"text\": \"text {row}\", \"metadata\": {{}}}}\n"));
+        fs::write(self.at("files/docs.jsonl"), docs.collect::<String>()).unwrap();
         let truth = (0..5i32).flat_map(|row| (0..10).flat_map(move |n| (row + n).to_le_bytes()));
         array("truth.i32.npy", "<i4", "5, 10", truth.collect());
     }

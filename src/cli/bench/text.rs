@@ -3,7 +3,7 @@
 //! A query has two kinds of right answers: the nearest rows of its vector (the truth of the data set), and the documents that bear its very title.
 //! The first favour the vector leg by what they are, the second the words; both are told, and their mean.
 
-use super::data::{Doc, Matrix, Neighbours, lines, load_docs, matrix, neighbours};
+use super::data::{Doc, Matrix, Neighbours, first_of, lines, load_docs, matrix, neighbours};
 use super::report::{Machine, grouped, json};
 use super::tally::percentile;
 use crate::cli::progress::Progress;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &TextArgs, global: &Global, out: &mut dyn Write) -> Resu
     let docs_path = args.docs.clone().unwrap_or_else(|| folder.join("docs.jsonl"));
     let titles: Vec<String> =
         lines::<Titled>(&docs_path, base.rows())?.into_iter().map(|line| line.title).collect();
-    let queries = matrix(&folder.join("queries.f16.npy"))?;
+    let queries = matrix(&first_of(folder, &["queries.f16.npy", "queries.f32.npy"])?)?;
     let asked: Vec<String> = lines::<Titled>(&folder.join("queries.jsonl"), queries.rows())?
         .into_iter()
         .map(|q| q.title)

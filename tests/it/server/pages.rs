@@ -117,7 +117,10 @@ mod mirrored {
         page.eval("document.getElementById('repair').click()");
         page.until("document.getElementById('confirm').open");
         let shown = page.eval("document.getElementById('confirm-more').textContent");
-        assert!(shown.as_str().unwrap().contains("row-03"), "{shown}");
+        let told = page.eval(
+            "document.getElementById('confirm').innerText + document.getElementById('audits').innerText",
+        );
+        assert!(shown.as_str().unwrap().contains("row-03"), "{shown}: {told}");
         page.picture("dashboard-confirm-dark");
         page.press("Enter");
         page.until("!document.getElementById('confirm').open");

@@ -110,7 +110,7 @@ impl Files {
     }
 }
 
-fn first_of(folder: &Path, names: &[&str]) -> Result<PathBuf> {
+pub(in crate::cli::bench) fn first_of(folder: &Path, names: &[&str]) -> Result<PathBuf> {
     if let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
         return Ok(path);
     }

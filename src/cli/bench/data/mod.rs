@@ -12,7 +12,7 @@ use std::path::Path;
 
 #[cfg(feature = "mirror")]
 pub(super) use load::load_pair;
-pub(super) use load::{Workload, load, load_docs};
+pub(super) use load::{Workload, first_of, load, load_docs};
 pub(super) use metadata::Doc;
 
 /// Row-major vectors.
