@@ -118,16 +118,22 @@ mod tests {
 
     #[test]
     fn nobody_waits_longer_than_he_said() {
-        let lane = Lane::start("test", 1, 1).unwrap();
+        let lane = Lane::start("test", 1, 2).unwrap();
         let (go, gate) = channel::<()>();
+        let (first, busy) = channel();
         let (told, begun) = channel();
+        let also_told = told.clone();
         block_on(async {
-            let late = lane.run(Duration::from_millis(1), move || gate.recv().is_ok()).await;
-            assert_eq!(late.unwrap_err().code, Code::Unavailable);
-            // Nobody waits for this one when its turn comes.
-            drop(poll_once(lane.run(LONG, move || told.send(()).is_ok())).await);
+            let held = poll_once(lane.run(LONG, move || first.send(()).is_ok() && gate.recv().is_ok())).await;
+            busy.recv().unwrap();
+            let late = lane.run(Duration::from_millis(1), move || told.send(()).is_ok()).await.unwrap_err();
+            assert_eq!(late.code, Code::Unavailable);
+            assert!(late.detail.contains("within 1 ms"), "{}", late.detail);
+            // Nobody waits for this one either when its turn comes.
+            drop(poll_once(lane.run(LONG, move || also_told.send(()).is_ok())).await);
+            go.send(()).unwrap();
+            assert!(held.await.unwrap());
         });
-        go.send(()).unwrap();
         drop(lane);
         assert!(begun.recv().is_err(), "it was begun");
     }
