@@ -59,15 +59,21 @@ fn a_killed_import_has_changed_nothing_or_all_and_goes_on() {
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(Duration::from_micros(dice.below(span_us) as u64));
-            child.kill().unwrap();
+            // Now and then one is left to end, which shows that what earlier ones staged is used.
+            if round % 5 != 4 {
+                std::thread::sleep(Duration::from_micros(dice.below(span_us) as u64));
+                child.kill().unwrap();
+            }
             let done = child.wait_with_output().unwrap();
             let rows = home.rows("docs").unwrap();
             assert!(rows == old || rows == *after, "{told}: {} rows are there", rows.len());
             assert_eq!(home.names(), ["docs"], "{told}");
             if done.status.success() {
                 let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
-                resumed += usize::from(report["resumed"].as_u64().unwrap() > 0);
+                let has_resumed = report["resumed"].as_u64().unwrap() > 0;
+                resumed += usize::from(has_resumed);
+                // On a machine that is busy they all died before they had staged a batch.
+                span_us = if has_resumed { span_us } else { 2 * span_us };
                 assert_eq!(rows, *after, "{told}: it said that it was done");
             } else {
                 killed += 1;
@@ -77,8 +83,6 @@ fn a_killed_import_has_changed_nothing_or_all_and_goes_on() {
                 home.done(&["import", "--rollback", "--yes"]);
                 assert_eq!(home.rows("docs").unwrap(), old, "{told}: undone");
             }
-            // Now and then one is left to end, which shows that what earlier ones staged is used.
-            span_us = if round % 5 == 3 { 4_000_000 } else { 400_000 };
         }
         home.done(&["import", &path, "--into", "docs", "--mode", mode, "--yes"]);
         assert_eq!(home.rows("docs").unwrap(), *after);
