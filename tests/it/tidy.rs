@@ -11,6 +11,7 @@ mod settings;
 mod size;
 mod source;
 mod tests_only;
+mod top_level;
 mod unsafety;
 
 use source::Source;
