@@ -30,6 +30,7 @@ mod tail;
 mod tests;
 
 pub(crate) use index::{SavedSegment, TextIndex, Texts};
+pub(crate) use question::Wanted;
 pub(crate) use segment::Run;
 pub(crate) use snippet::Snippet;
 

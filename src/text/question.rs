@@ -7,6 +7,15 @@ use super::analyze::Analyzer;
 use crate::limits;
 use std::collections::BTreeSet;
 
+/// Which texts answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Those with every phrase, and, where there is none, with some word.
+    Any,
+    /// Those with every phrase and every word; words that no text holds are not asked for.
+    All,
+}
+
 /// Words and phrases, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Question {
@@ -38,6 +47,11 @@ impl Question {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.words.is_empty() && self.phrases.is_empty()
+    }
+
+    /// The same with no word outside of quotes but those that some text holds.
+    pub(super) fn known(&self, is_held: impl Fn(&str) -> bool) -> Self {
+        Self { words: self.words.iter().filter(|word| is_held(word)).cloned().collect(), ..self.clone() }
     }
 
     /// Every different word of it.

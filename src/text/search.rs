@@ -5,12 +5,13 @@
 use super::broken;
 use super::collect::{Best, Found, Order};
 use super::index::{TextIndex, guarded};
-use super::question::Question;
+use super::question::{Question, Wanted};
 use super::segment::{Run, Segment};
 use super::statistics::Statistics;
 use crate::error::{Error, Result};
 use crate::ids::BlockId;
 use crate::sets::SlotBits;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tantivy::query::{BooleanQuery, EnableScoring, Occur, PhraseQuery, Query, TermQuery, Weight};
 use tantivy::schema::IndexRecordOption;
@@ -23,6 +24,7 @@ impl TextIndex {
     pub(crate) fn search(
         &self,
         question: &Question,
+        wanted: Wanted,
         accepted: &SlotBits,
         k: usize,
         order: &Order<'_>,
@@ -30,7 +32,7 @@ impl TextIndex {
         self.adopt();
         let mut tries = TRIES;
         loop {
-            match guarded("search", || self.search_once(question, accepted, k, order)) {
+            match guarded("search", || self.search_once(question, wanted, accepted, k, order)) {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err((run, e))) => {
                     self.note(&e);
@@ -52,6 +54,7 @@ impl TextIndex {
     fn search_once(
         &self,
         question: &Question,
+        wanted: Wanted,
         accepted: &SlotBits,
         k: usize,
         order: &Order<'_>,
@@ -61,7 +64,7 @@ impl TextIndex {
         if question.is_empty() || k == 0 {
             return Ok(Ok(found));
         }
-        let (segments, statistics) = {
+        let (segments, statistics, question) = {
             let state = self.state.read();
             let segments: Vec<Arc<Segment>> =
                 state.segments.iter().map(|held| held.segment.clone()).collect();
@@ -69,18 +72,22 @@ impl TextIndex {
                 Ok(statistics) => statistics,
                 Err(e) => return Ok(Err((self.culprit(&segments, question), e))),
             };
+            let question = match wanted {
+                Wanted::Any => Cow::Borrowed(question),
+                Wanted::All => Cow::Owned(question.known(|word| statistics.is_held(word))),
+            };
             for tail in &state.tail {
                 found.tail += tail.docs();
-                tail.score(question, &statistics, &mut |slot, score| {
+                tail.score(&question, wanted, &statistics, &mut |slot, score| {
                     found.scored += 1;
                     if accepted.contains(slot) {
                         best.offer(score, slot);
                     }
                 })?;
             }
-            (segments, statistics)
+            (segments, statistics, question)
         };
-        let weight = self.weight(question, &statistics)?;
+        let weight = self.weight(&question, wanted, &statistics)?;
         for segment in &segments {
             let Some(reader) = segment.reader() else { continue };
             found.segments += 1;
@@ -99,7 +106,12 @@ impl TextIndex {
         Ok(Ok(found))
     }
 
-    fn weight(&self, question: &Question, statistics: &Statistics) -> Result<Box<dyn Weight>> {
+    fn weight(
+        &self,
+        question: &Question,
+        wanted: Wanted,
+        statistics: &Statistics,
+    ) -> Result<Box<dyn Weight>> {
         let word = |term: &str| -> Box<dyn Query> {
             Box::new(TermQuery::new(statistics.term(term), IndexRecordOption::WithFreqs))
         };
@@ -113,7 +125,8 @@ impl TextIndex {
                 }
             }
         });
-        let words = question.words.iter().map(|term| (Occur::Should, word(term)));
+        let occur = if wanted == Wanted::All { Occur::Must } else { Occur::Should };
+        let words = question.words.iter().map(|term| (occur, word(term)));
         let query = BooleanQuery::new(phrases.chain(words).collect());
         let scoring = EnableScoring::enabled_from_statistics_provider(statistics, &self.schema);
         query.weight(scoring).map_err(|e| broken("understand the question", e))

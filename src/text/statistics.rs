@@ -42,6 +42,11 @@ impl Statistics {
         Term::from_field_text(self.field, text)
     }
 
+    /// Whether some text holds the word.
+    pub(super) fn is_held(&self, text: &str) -> bool {
+        self.freqs.get(&self.term(text)).is_some_and(|freq| *freq > 0)
+    }
+
     /// The weight of a word, or of some that stand together.
     pub(super) fn weight<'t>(&self, terms: impl Iterator<Item = &'t str>) -> Result<Bm25Weight> {
         let terms: Vec<Term> = terms.map(|term| self.term(term)).collect();

@@ -3,7 +3,7 @@
 //! Invariant: a row's score is what a segment would give it: the same words, the same rounded length, the same formula.
 
 use super::analyze::Analyzer;
-use super::question::Question;
+use super::question::{Question, Wanted};
 use super::segment::Run;
 use super::statistics::Statistics;
 use crate::error::Result;
@@ -127,11 +127,12 @@ impl TailRun {
     pub(super) fn score(
         &self,
         question: &Question,
+        wanted: Wanted,
         statistics: &Statistics,
         each: &mut dyn FnMut(Slot, f32),
     ) -> Result<()> {
-        // Of a row: its score so far, how many phrases it holds, and whether it holds anything.
-        let mut scores: HashMap<u32, (f32, usize)> = HashMap::new();
+        // Of a row: its score so far, and how many phrases and words it holds.
+        let mut scores: HashMap<u32, (f32, usize, usize)> = HashMap::new();
         for phrase in &question.phrases {
             let Some((_, first)) = phrase.first() else { continue };
             let weight = statistics.weight(phrase.iter().map(|(_, term)| term.as_str()))?;
@@ -148,11 +149,15 @@ impl TailRun {
             let weight = statistics.weight(std::iter::once(term.as_str()))?;
             for posting in self.postings.get(term.as_str()).into_iter().flatten() {
                 let times = posting.at.end - posting.at.start;
-                scores.entry(posting.doc).or_default().0 += self.value(&weight, posting.doc, times);
+                let score = scores.entry(posting.doc).or_default();
+                score.0 += self.value(&weight, posting.doc, times);
+                score.2 += 1;
             }
         }
-        for (doc, (score, phrases)) in scores {
+        let words_min = if wanted == Wanted::All { question.words.len() } else { 0 };
+        for (doc, (score, phrases, words)) in scores {
             if phrases == question.phrases.len()
+                && words >= words_min
                 && let Some((place, _)) = self.docs.get(doc as usize)
             {
                 each(Slot::new(self.run.block, *place), score);

@@ -6,7 +6,7 @@ mod oracle;
 
 use super::analyze::Analyzer;
 use super::collect::Found;
-use super::question::Question;
+use super::question::{Question, Wanted};
 use super::{SavedSegment, TextIndex, Texts};
 use crate::config::Language;
 use crate::ids::{BlockId, Slot};
@@ -117,7 +117,26 @@ pub(super) fn by_slot(a: Slot, b: Slot) -> Ordering {
 }
 
 pub(super) fn search(index: &TextIndex, question: &str, accepted: &SlotBits, k: usize) -> Found {
-    index.search(&index.question(question), accepted, k, &by_slot).unwrap()
+    index.search(&index.question(question), Wanted::Any, accepted, k, &by_slot).unwrap()
+}
+
+/// Those of `hits` whose text holds every word of the question that any text holds.
+pub(super) fn holding_all(rows: &Rows, question: &str, hits: &[(f64, Slot)]) -> Vec<(f64, Slot)> {
+    let mut analyzer = Analyzer::new(Language::English).unwrap();
+    let question = Question::new(question, &mut analyzer);
+    let mut words_of = |text: &str| {
+        let mut words = BTreeSet::new();
+        analyzer.words(text, &mut |word| {
+            words.insert(word.term.to_owned());
+        });
+        words
+    };
+    let texts: BTreeMap<Slot, BTreeSet<String>> =
+        rows.texts.iter().filter_map(|(slot, text)| Some((*slot, words_of(text.as_ref()?)))).collect();
+    let known: Vec<&String> =
+        question.words.iter().filter(|word| texts.values().any(|words| words.contains(*word))).collect();
+    let holds = |slot: &Slot| known.iter().all(|word| texts[slot].contains(*word));
+    hits.iter().filter(|(_, slot)| holds(slot)).copied().collect()
 }
 
 /// BM25 by the book, over the rows that were ever brought in; answers come from `accepted` alone.

@@ -107,6 +107,50 @@ fn both_legs_are_fused_and_thresholds_hold_for_both() {
     assert_eq!(documents, ["animals", "foxes"]);
 }
 
+/// Thirty chunks on a line and one far away; all have the word `row`, three of the near ones and the far one `green`, the far one alone
+/// `zebra`.
+fn line() -> (Store, Collection) {
+    let store = Store::memory();
+    let docs = store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
+    let chunk = |n: usize| {
+        let text = if n % 10 == 4 { format!("green row number{n}") } else { format!("row number{n}") };
+        Chunk::new(format!("id-{n:02}")).vector(vec![n as f32, 0.0]).text(text)
+    };
+    let far = Chunk::new("far").vector(vec![500.0, 0.0]).text("a green zebra in a row");
+    docs.upsert((0..30).map(chunk).chain([far])).unwrap();
+    (store, docs)
+}
+
+#[test]
+fn words_lift_the_rows_that_hold_them_all_and_leave_the_vectors_order_alone() {
+    let (_store, docs) = line();
+    let query = [0.0, 0.0];
+    let by_vector = ids(docs.search(&query).k(5));
+    assert_eq!(by_vector, ["id-00", "id-01", "id-02", "id-03", "id-04"]);
+    let lifted = |words: &str| ids(docs.search_hybrid(&query, words).k(5));
+    let first_two =
+        |words: &str| lifted(words).into_iter().take(2).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(first_two("zebra"), ["far", "id-00"].map(String::from).into(), "the only one with the word");
+    assert_eq!(
+        first_two("the zebra row, unheard"),
+        first_two("zebra"),
+        "a word that nobody holds is not asked for"
+    );
+    assert_eq!(lifted("row"), by_vector, "more than five hold it: it tells nothing");
+    assert_eq!(lifted("number7 green"), by_vector, "nobody holds both");
+    let green = lifted("green row");
+    assert_eq!(green[0], "id-04", "of four that hold both words it is the nearest: {green:?}");
+    assert!(green.contains(&"id-14".to_owned()) && !green.contains(&"id-03".to_owned()), "{green:?}");
+    let rest = docs.search_hybrid(&query, "zebra").filter(Filter::eq("lang", "en")).run().unwrap();
+    assert!(rest.hits.is_empty());
+    let near = docs.search_hybrid(&query, "zebra").max_distance(100.0).k(5).run().unwrap();
+    assert!(near.hits.iter().all(|hit| hit.id.as_str() != "far"), "words lift nothing over a threshold");
+    // With less than five vectors to choose from, words find rows by themselves.
+    docs.upsert([Chunk::new("waits").text("some of it is green").meta("lang", "en")]).unwrap();
+    let waits = docs.search_hybrid(&query, "green zebra").filter(Filter::eq("lang", "en"));
+    assert_eq!(ids(waits), ["waits"]);
+}
+
 #[test]
 fn a_leg_that_cannot_run_is_named_and_without_any_there_is_no_answer() {
     let (store, docs) = docs();

@@ -25,10 +25,10 @@ pub(in crate::cli) struct SearchArgs {
     /// What is compared: vector, text or hybrid; what is given decides where this is not
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
-    /// How hybrid rankings become one: rrf or weighted
+    /// How hybrid rankings become one: lift, rrf or weighted
     #[arg(long, value_name = "FUSION")]
     fusion: Option<String>,
-    /// The vector's share under the fusion weighted, 0 to 1
+    /// The vector's share under the fusions lift and weighted, 0 to 1
     #[arg(long, value_name = "SHARE")]
     vector_weight: Option<f64>,
     /// Rows like the one with this id

@@ -1,4 +1,4 @@
-//! Two rankings made one: reciprocal ranks, or weighted scores. Pure functions over what the legs found.
+//! Two rankings made one: words that lift, reciprocal ranks, or weighted scores. Pure functions over what the legs found.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -9,15 +9,21 @@ use std::str::FromStr;
 
 /// What a rank counts less with the next: as in the paper (Cormack, Clarke and Buettcher, 2009), and in most engines since.
 const RRF_K: f32 = 60.0;
-/// The vector leg's share of a weighted score.
-pub(crate) const VECTOR_WEIGHT: f32 = 0.7;
+/// What a row that holds every word gets at least, of what the best of them gets.
+const HELD: f32 = 0.5;
 
 /// How the rankings of a hybrid search become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fusion {
-    /// Reciprocal ranks: a hit's score is the sum of `1 / (60 + rank)` over the legs that found it. It asks for no scale that both legs share.
+    /// The vector ranks, and a text that holds every word of the question is lifted, the best by half of the way from the last candidate to
+    /// the first. Where more texts than `k` hold them all, the words tell nothing and the vector ranks alone; words that no text holds are
+    /// not asked for. For questions whose words are right: it costs the fewest of the nearest rows. If fewer rows than `k` have a vector that
+    /// may answer, it is `Weighted`.
     #[default]
+    Lift,
+    /// Reciprocal ranks: a hit's score is the sum of `1 / (60 + rank)` over the legs that found it. For questions some of whose words may be
+    /// wrong: a text with some of them counts as much as a near vector.
     Rrf,
     /// Scores of each leg between its least (0) and its greatest (1) hit, weighted: see [`Search::vector_weight`](crate::Search::vector_weight).
     Weighted,
@@ -25,7 +31,11 @@ pub enum Fusion {
 
 impl fmt::Display for Fusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(if *self == Self::Rrf { "rrf" } else { "weighted" })
+        f.pad(match self {
+            Self::Lift => "lift",
+            Self::Rrf => "rrf",
+            Self::Weighted => "weighted",
+        })
     }
 }
 
@@ -34,15 +44,58 @@ impl FromStr for Fusion {
 
     fn from_str(s: &str) -> Result<Self> {
         match s {
+            "lift" => Ok(Self::Lift),
             "rrf" => Ok(Self::Rrf),
             "weighted" => Ok(Self::Weighted),
-            other => Err(Error::invalid(format!("fusion {other:?} is not known; use one of rrf, weighted"))),
+            other => {
+                Err(Error::invalid(format!("fusion {other:?} is not known; use one of lift, rrf, weighted")))
+            }
         }
     }
 }
 
-/// The score of each row that a leg found. Each leg: its rows and their scores, the best first, none twice.
+impl Fusion {
+    /// The vector leg's share of the score, where it is not given.
+    pub(crate) fn vector_weight(self) -> f32 {
+        if self == Self::Lift { 0.5 } else { 0.7 }
+    }
+}
+
+/// The score of each row that a leg found. Each leg: its rows and their scores, the best first, none twice. `near` is the vector leg's score
+/// of a row that only words have found, if the row has a vector.
 pub(crate) fn fuse<T: Copy + Eq + Hash>(
+    fusion: Fusion,
+    vector_weight: f32,
+    vector: &[(f32, T)],
+    text: &[(f32, T)],
+    near: &dyn Fn(T) -> Option<f32>,
+) -> HashMap<T, f32> {
+    match fusion {
+        Fusion::Lift => lifted(vector_weight, vector, text, near),
+        Fusion::Rrf | Fusion::Weighted => summed(fusion, vector_weight, vector, text),
+    }
+}
+
+fn lifted<T: Copy + Eq + Hash>(
+    vector_weight: f32,
+    vector: &[(f32, T)],
+    text: &[(f32, T)],
+    near: &dyn Fn(T) -> Option<f32>,
+) -> HashMap<T, f32> {
+    let (least, most) = ends(vector);
+    let place = |score: f32| if most > least { ((score - least) / (most - least)).max(0.0) } else { 1.0 };
+    let mut fused: HashMap<T, f32> =
+        vector.iter().map(|(score, row)| (*row, vector_weight * place(*score))).collect();
+    let (_, best) = ends(text);
+    for (score, row) in text {
+        let share = if best > 0.0 { score / best } else { 1.0 };
+        let lift = (1.0 - vector_weight) * (HELD + (1.0 - HELD) * share);
+        *fused.entry(*row).or_insert_with(|| vector_weight * near(*row).map_or(0.0, place)) += lift;
+    }
+    fused
+}
+
+fn summed<T: Copy + Eq + Hash>(
     fusion: Fusion,
     vector_weight: f32,
     vector: &[(f32, T)],
@@ -50,17 +103,22 @@ pub(crate) fn fuse<T: Copy + Eq + Hash>(
 ) -> HashMap<T, f32> {
     let mut fused = HashMap::new();
     for (leg, weight) in [(vector, vector_weight), (text, 1.0 - vector_weight)] {
-        let (least, most) = (leg.last().map_or(0.0, |hit| hit.0), leg.first().map_or(0.0, |hit| hit.0));
+        let (least, most) = ends(leg);
         for (nth, (score, row)) in leg.iter().enumerate() {
             let value = match fusion {
                 Fusion::Rrf => 1.0 / (RRF_K + (nth + 1) as f32),
-                Fusion::Weighted if most > least => weight * (score - least) / (most - least),
-                Fusion::Weighted => weight,
+                _ if most > least => weight * (score - least) / (most - least),
+                _ => weight,
             };
             *fused.entry(*row).or_insert(0.0) += value;
         }
     }
     fused
+}
+
+/// The least and the greatest score of a leg.
+fn ends<T>(leg: &[(f32, T)]) -> (f32, f32) {
+    (leg.last().map_or(0.0, |hit| hit.0), leg.first().map_or(0.0, |hit| hit.0))
 }
 
 #[cfg(test)]
@@ -73,24 +131,46 @@ mod tests {
         let close = |fused: &HashMap<char, f32>, row: char, value: f32| {
             assert!((fused[&row] - value).abs() < 1e-6, "{row}: {} instead of {value}", fused[&row]);
         };
-        let rrf = fuse(Fusion::Rrf, 0.7, &vector, &text);
+        let nobody = |_| None;
+        let rrf = fuse(Fusion::Rrf, 0.7, &vector, &text, &nobody);
         for (row, value) in
             [('a', 1.0 / 61.0), ('b', 1.0 / 62.0 + 1.0 / 61.0), ('c', 1.0 / 63.0), ('d', 1.0 / 62.0)]
         {
             close(&rrf, row, value);
         }
-        let weighted = fuse(Fusion::Weighted, 0.7, &vector, &text);
+        let weighted = fuse(Fusion::Weighted, 0.7, &vector, &text, &nobody);
         for (row, value) in [('a', 0.7), ('b', 0.7 * 0.2 + 0.3), ('c', 0.0), ('d', 0.0)] {
             close(&weighted, row, value);
         }
     }
 
     #[test]
+    fn a_text_with_every_word_is_lifted_by_its_share_of_the_best() {
+        let (vector, text) =
+            ([(0.9, 'a'), (0.7, 'b'), (0.5, 'c')], [(12.0, 'x'), (6.0, 'b'), (3.0, 'y'), (3.0, 'z')]);
+        // Of the rows that only words have found one is as near as the second, one is further than the last, one has no vector.
+        let near = |row| match row {
+            'x' => Some(0.7),
+            'y' => Some(0.1),
+            _ => None,
+        };
+        let lifted = fuse(Fusion::Lift, 0.5, &vector, &text, &near);
+        let expected =
+            [('a', 0.5), ('b', 0.25 + 0.375), ('c', 0.0), ('x', 0.25 + 0.5), ('y', 0.3125), ('z', 0.3125)];
+        assert_eq!(lifted.len(), expected.len());
+        for (row, value) in expected {
+            assert!((lifted[&row] - value).abs() < 1e-6, "{row}: {} instead of {value}", lifted[&row]);
+        }
+        let alone = fuse(Fusion::Lift, 0.5, &vector, &[], &near);
+        assert!(alone[&'a'] > alone[&'b'] && alone[&'b'] > alone[&'c'], "the vector's order");
+    }
+
+    #[test]
     fn a_leg_of_equals_or_of_nothing_does_no_harm() {
-        let same = fuse(Fusion::Weighted, 0.25, &[(3.0, 1), (3.0, 2)], &[]);
+        let same = fuse(Fusion::Weighted, 0.25, &[(3.0, 1), (3.0, 2)], &[], &|_| None);
         assert_eq!((same[&1], same[&2]), (0.25, 0.25));
-        assert!(fuse::<u32>(Fusion::Rrf, 0.7, &[], &[]).is_empty());
+        assert!(fuse::<u32>(Fusion::Rrf, 0.7, &[], &[], &|_| None).is_empty());
         assert_eq!("rrf".parse::<Fusion>().unwrap(), Fusion::Rrf);
-        assert!("best".parse::<Fusion>().unwrap_err().to_string().contains("rrf, weighted"));
+        assert!("best".parse::<Fusion>().unwrap_err().to_string().contains("lift, rrf, weighted"));
     }
 }

@@ -5,10 +5,11 @@
 
 use super::answer::{Explain, Leg, Response, TextWork};
 use super::filling::Filling;
-use super::fuse::fuse;
+use super::fuse::{Fusion, fuse};
 use super::search::{How, Search, answer, source};
 use crate::codes::Exact;
 use crate::engine::view::View;
+use crate::engine::words::Wanted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Plan;
 use crate::ids::Slot;
@@ -20,6 +21,9 @@ use std::collections::{HashMap, HashSet};
 /// Hits that each leg hands to fusion for each one asked for, and at least so many in all.
 const POOL_PER_HIT: usize = 4;
 const POOL_MIN: usize = 50;
+/// The same of the vector leg where words lift: what the scale of its scores is taken from.
+const LIFT_POOL_PER_HIT: usize = 3;
+const LIFT_POOL_MIN: usize = 30;
 
 /// What a leg found: scores, higher is better, the best first.
 struct Ranked {
@@ -32,10 +36,13 @@ struct Ranked {
 impl Search<'_> {
     /// Answers by words, or by both legs.
     pub(super) fn run_legs(&self, view: &View, filling: Option<&Filling>) -> Result<Response> {
-        let pool =
-            if self.is_hybrid { (self.k * POOL_PER_HIT).clamp(POOL_MIN, limits::K_MAX) } else { self.k };
-        let vector = self.query.map(|query| self.vector_leg(view, query, pool)).transpose();
-        let text = self.words.map(|words| self.text_leg(view, words, pool)).transpose();
+        let vector = self.query.map(|query| self.vector_leg(view, query, self.pool(self.fusion))).transpose();
+        // What is lifted must stand on something.
+        let vector_hits = vector.as_ref().ok().and_then(Option::as_ref).map_or(0, |leg| leg.hits.len());
+        let lifts = self.is_hybrid && self.fusion == Fusion::Lift && vector_hits >= self.k;
+        let fusion = if lifts || self.fusion != Fusion::Lift { self.fusion } else { Fusion::Weighted };
+        let (wanted, pool) = if lifts { (Wanted::All, self.k + 1) } else { (Wanted::Any, self.pool(fusion)) };
+        let text = self.words.map(|words| self.text_leg(view, words, wanted, pool)).transpose();
         let mut degraded = Vec::new();
         let (vector, text) = match (vector, text) {
             (Err(e), _) if !self.is_recoverable(&e) => return Err(e),
@@ -55,7 +62,9 @@ impl Search<'_> {
                 return Err(Error::invalid("a search needs a vector, or a text with a word in it"));
             }
             (None, Some(text)) if !self.is_hybrid => text.hits.clone(),
-            _ => self.fused(view, hits_of(&vector), hits_of(&text)),
+            // Too many to tell which.
+            _ if lifts && hits_of(&text).len() > self.k => self.fused(view, fusion, hits_of(&vector), &[]),
+            _ => self.fused(view, fusion, hits_of(&vector), hits_of(&text)),
         };
         let text_scores: HashMap<Slot, f32> =
             hits_of(&text).iter().map(|(score, slot)| (*slot, *score)).collect();
@@ -86,6 +95,15 @@ impl Search<'_> {
         Ok(response)
     }
 
+    /// Hits that a leg hands to fusion.
+    fn pool(&self, fusion: Fusion) -> usize {
+        let (per_hit, min) = match fusion {
+            Fusion::Lift => (LIFT_POOL_PER_HIT, LIFT_POOL_MIN),
+            Fusion::Rrf | Fusion::Weighted => (POOL_PER_HIT, POOL_MIN),
+        };
+        if self.is_hybrid { (self.k * per_hit).clamp(min, limits::K_MAX) } else { self.k }
+    }
+
     /// Whether the other leg may answer alone.
     fn is_recoverable(&self, e: &Error) -> bool {
         self.is_hybrid
@@ -105,19 +123,22 @@ impl Search<'_> {
         Ok(Ranked { hits, explain: Some(ranking.explain), work: None, is_whole: true })
     }
 
-    fn text_leg(&self, view: &View, words: &str, pool: usize) -> Result<Ranked> {
+    fn text_leg(&self, view: &View, words: &str, wanted: Wanted, pool: usize) -> Result<Ranked> {
         let inner = self.collection.inner();
         let accepted = self.collection.accepted_texts(view, self.filter.as_ref())?;
         let id = |slot| view.tables.rows.id(slot);
         let mut k = pool;
         loop {
-            let mut found = inner.words.search(view, words, &accepted, k, &|a, b| id(a).cmp(id(b)))?;
+            let mut found =
+                inner.words.search(view, words, wanted, &accepted, k, &|a, b| id(a).cmp(id(b)))?;
             let is_all = found.hits.len() < k || k >= accepted.len().min(limits::K_MAX);
             found.hits.retain(|(score, slot)| self.passes(view, *score, *slot));
             if self.group_by_document {
                 one_of_each_document(view, &mut found.hits);
             }
-            if found.hits.len() >= pool.min(self.k) || is_all {
+            // More than are asked for say that the words tell nothing.
+            let enough = if wanted == Wanted::All { pool } else { pool.min(self.k) };
+            if found.hits.len() >= enough || is_all {
                 found.hits.truncate(pool);
                 return Ok(Ranked {
                     hits: found.hits,
@@ -155,7 +176,13 @@ impl Search<'_> {
 
     /// One ranking of both: by score, then by id. Where documents are grouped they are what is ranked, each with the chunk of the leg that
     /// names it first.
-    fn fused(&self, view: &View, vector: &[(f32, Slot)], text: &[(f32, Slot)]) -> Vec<(f32, Slot)> {
+    fn fused(
+        &self,
+        view: &View,
+        fusion: Fusion,
+        vector: &[(f32, Slot)],
+        text: &[(f32, Slot)],
+    ) -> Vec<(f32, Slot)> {
         let mut heads: HashMap<&str, Slot> = HashMap::new();
         let mut head = |slot: Slot| match view.tables.rows.document(slot).filter(|_| self.group_by_document) {
             Some(document) => *heads.entry(document).or_insert(slot),
@@ -165,7 +192,10 @@ impl Search<'_> {
             leg.iter().map(|(score, slot)| (*score, head(*slot))).collect()
         };
         let (vector, text) = (by_head(vector), by_head(text));
-        let fused = fuse(self.fusion, self.vector_weight, &vector, &text);
+        let score = |distance| self.metric().score(distance);
+        let near = |slot| self.query.and_then(|query| self.distance(view, query, slot)).map(score);
+        let weight = self.vector_weight.unwrap_or(fusion.vector_weight());
+        let fused = fuse(fusion, weight, &vector, &text, &near);
         let mut hits: Vec<(f32, Slot)> = fused.into_iter().map(|(slot, score)| (score, slot)).collect();
         let id = |slot| view.tables.rows.id(slot);
         hits.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| id(a.1).cmp(id(b.1))));

@@ -2,7 +2,7 @@
 
 use super::answer::{Explain, Include, Leg, Response, Snippet, Source};
 use super::filling::{Filling, Hunt};
-use super::fuse::{Fusion, VECTOR_WEIGHT};
+use super::fuse::Fusion;
 use super::rank::{self, Ranked};
 use super::run::{Job, Ranking};
 use crate::config::Metric;
@@ -34,7 +34,7 @@ pub struct Search<'a> {
     /// Both legs were asked for, whether there is a question for them or not.
     pub(super) is_hybrid: bool,
     pub(super) fusion: Fusion,
-    pub(super) vector_weight: f32,
+    pub(super) vector_weight: Option<f32>,
     pub(super) k: usize,
     ef: Option<usize>,
     pub(super) filter: Option<Filter>,
@@ -64,7 +64,7 @@ impl<'a> Search<'a> {
             words: words.filter(|words| !is_hybrid || words.contains(char::is_alphanumeric)),
             is_hybrid,
             fusion: Fusion::default(),
-            vector_weight: VECTOR_WEIGHT,
+            vector_weight: None,
             k: K,
             ef: None,
             filter: None,
@@ -102,15 +102,16 @@ impl<'a> Search<'a> {
         self
     }
 
-    /// How the rankings of a hybrid search become one. Default: [`Fusion::Rrf`].
+    /// How the rankings of a hybrid search become one. Default: [`Fusion::Lift`].
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.fusion = fusion;
         self
     }
 
-    /// The vector leg's share of the score under [`Fusion::Weighted`], 0 to 1; the rest is the text leg's. Default: 0.7.
+    /// The vector leg's share of the score, 0 to 1; the rest is the text leg's. [`Fusion::Rrf`] has none. Default: 0.5 under
+    /// [`Fusion::Lift`], 0.7 under [`Fusion::Weighted`].
     pub fn vector_weight(mut self, weight: f32) -> Self {
-        self.vector_weight = weight;
+        self.vector_weight = Some(weight);
         self
     }
 
@@ -288,11 +289,10 @@ impl<'a> Search<'a> {
         {
             return Err(Error::invalid(format!("mmr lambda is {lambda}; it must be 0 to 1")));
         }
-        if !(0.0..=1.0).contains(&self.vector_weight) {
-            return Err(Error::invalid(format!(
-                "vector_weight is {}; it must be 0 to 1",
-                self.vector_weight
-            )));
+        if let Some(weight) = self.vector_weight
+            && !(0.0..=1.0).contains(&weight)
+        {
+            return Err(Error::invalid(format!("vector_weight is {weight}; it must be 0 to 1")));
         }
         if self.words.is_none() && !self.is_hybrid {
             return Ok(());

@@ -1,6 +1,6 @@
 //! What stands in for words in a build without the feature `text`.
 
-use super::TextHits;
+use super::{TextHits, Wanted};
 use crate::config::Schema;
 use crate::disk::{Disk, Mapping};
 use crate::engine::read::answer::Snippet;
@@ -56,6 +56,7 @@ impl Words {
         &self,
         _: &View,
         _: &str,
+        _: Wanted,
         _: &SlotBits,
         _: usize,
         _: &dyn Fn(Slot, Slot) -> Ordering,

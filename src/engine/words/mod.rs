@@ -19,6 +19,15 @@ pub(crate) use served::Words;
 use super::read::answer::TextWork;
 use crate::ids::Slot;
 
+/// Which texts a text leg answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Those that hold some of the words.
+    Any,
+    /// Those that hold all of them, words that no text holds aside.
+    All,
+}
+
 /// What the text leg of a search found.
 pub(crate) struct TextHits {
     /// By score, then by id.

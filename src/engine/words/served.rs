@@ -1,6 +1,6 @@
 //! Words over the text index.
 
-use super::TextHits;
+use super::{TextHits, Wanted};
 use crate::config::Schema;
 use crate::disk::{Disk, Mapping};
 use crate::engine::read::answer::{Snippet, TextWork};
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{BlockId, Slot};
 use crate::manifest::{CollectionEntry, TextEntry};
 use crate::sets::SlotBits;
-use crate::text::{Run, SavedSegment, TextIndex, Texts};
+use crate::text::{self, Run, SavedSegment, TextIndex, Texts};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -110,6 +110,7 @@ impl Words {
         &self,
         view: &View,
         words: &str,
+        wanted: Wanted,
         accepted: &SlotBits,
         k: usize,
         order: &dyn Fn(Slot, Slot) -> Ordering,
@@ -121,7 +122,11 @@ impl Words {
         })?;
         let question = index.question(words);
         let is_whole = self.catch_up(view, SEARCH_ROWS);
-        let found = index.search(&question, accepted, k, order)?;
+        let wanted = match wanted {
+            Wanted::Any => text::Wanted::Any,
+            Wanted::All => text::Wanted::All,
+        };
+        let found = index.search(&question, wanted, accepted, k, order)?;
         // One that met damage has forgotten it.
         let is_whole = is_whole && index.lag(&view.live, 1) == 0;
         let work = TextWork {
@@ -137,7 +142,7 @@ impl Words {
     /// The part of `text` that holds most of `words`.
     pub(crate) fn snippet(&self, text: &str, words: &str) -> Option<Snippet> {
         let index = self.index.as_ref()?;
-        let crate::text::Snippet { text, start, highlights } = index.snippet(text, &index.question(words));
+        let text::Snippet { text, start, highlights } = index.snippet(text, &index.question(words));
         Some(Snippet { text, start, highlights })
     }
 

@@ -45,6 +45,7 @@ impl Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Fusion {
+    Lift,
     Rrf,
     Weighted,
 }
@@ -107,10 +108,10 @@ pub(crate) struct SearchBody {
     pub(crate) min_score: Option<f32>,
     #[schema(value_type = Option<Vec<PartHere>>)]
     pub(crate) include: Option<Vec<Part>>,
-    /// The vector's share under the fusion `weighted`; 0.7 if not given.
+    /// The vector's share; if not given, 0.5 under the fusion `lift` and 0.7 under `weighted`.
     #[schema(minimum = 0, maximum = 1)]
     pub(crate) vector_weight: Option<f32>,
-    /// For the mode `hybrid`; `rrf` if not given.
+    /// For the mode `hybrid`; `lift` if not given.
     pub(crate) fusion: Option<Fusion>,
     #[schema(value_type = Option<Mmr>)]
     pub(crate) mmr: Option<Object<Mmr>>,
@@ -365,6 +366,7 @@ impl From<Leg> for LegName {
 impl From<Fusion> for crate::Fusion {
     fn from(fusion: Fusion) -> Self {
         match fusion {
+            Fusion::Lift => Self::Lift,
             Fusion::Rrf => Self::Rrf,
             Fusion::Weighted => Self::Weighted,
         }

@@ -20,10 +20,14 @@ fn answers_are_those_of_bm25_over_segments_and_tail() {
             {
                 for question in QUESTIONS {
                     let expected = oracle(&rows, Language::English, question, &accepted);
+                    let holding = holding_all(&rows, question, &expected);
                     for k in [1, 10, 5_000] {
                         let what =
                             format!("seed {seed}, steps {steps}, {question:?}, k {k}, of {}", accepted.len());
                         assert_same(&search(&index, question, &accepted, k), &expected, k, &what);
+                        let all = index.question(question);
+                        let found = index.search(&all, Wanted::All, &accepted, k, &by_slot).unwrap();
+                        assert_same(&found, &holding, k, &format!("{what}, all words"));
                     }
                 }
             }
@@ -40,7 +44,7 @@ fn equal_scores_stand_in_the_callers_order_and_are_cut_by_it() {
     let index = index(Language::English);
     fill(&index, &rows, 0, 1);
     let backwards = |a: Slot, b: Slot| b.cmp(&a);
-    let found = index.search(&index.question("text"), &rows.live, 5, &backwards).unwrap();
+    let found = index.search(&index.question("text"), Wanted::Any, &rows.live, 5, &backwards).unwrap();
     assert_eq!(found.hits.iter().map(|hit| hit.1.0).collect::<Vec<_>>(), [2_999, 2_998, 2_997, 2_996, 2_995]);
 }
 
