@@ -21,7 +21,7 @@ use std::collections::HashMap;
 /// The key of the metadata that is this module's.
 pub(crate) const KEY: &str = "chunk";
 /// Changes when the same content would be cut in another way.
-const CUTS: u32 = 1;
+const CUTS: u32 = 2;
 /// Bytes that an id adds to its document's.
 const NUMBER_BYTES: usize = 12;
 /// Two writers of one document: how often one begins again.

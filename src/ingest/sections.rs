@@ -82,10 +82,13 @@ fn markdown(text: &str) -> Vec<Section> {
             fence = Some(mark);
             section.blocks.push(range);
         } else if let Some((level, heading)) = heading(line) {
-            trail.retain(|(above, _)| *above < level);
-            trail.push((level, heading));
-            let headings = trail.iter().map(|(_, heading)| heading.clone()).collect();
-            sections.push(Section { headings, level, blocks: vec![range] });
+            sections.push(below(&mut trail, level, heading, range));
+            after_gap = true;
+        } else if let (false, Some(level)) = (after_gap, underline(line)) {
+            let Some(above) = section.blocks.pop() else { break };
+            let words: Vec<&str> = text[above.clone()].split_whitespace().collect();
+            let heading = words.join(" ").chars().take(HEADING_CHARS_MAX).collect();
+            sections.push(below(&mut trail, level, heading, above.start..range.end));
             after_gap = true;
         } else if letters.is_empty() {
             after_gap = true;
@@ -99,6 +102,24 @@ fn markdown(text: &str) -> Vec<Section> {
     }
     sections.retain(|section| !section.blocks.is_empty());
     sections
+}
+
+/// A section that begins with a heading, which stands at `range`. `trail`: the headings above it.
+fn below(trail: &mut Vec<(usize, String)>, level: usize, heading: String, range: Range<usize>) -> Section {
+    trail.retain(|(above, _)| *above < level);
+    trail.push((level, heading));
+    let headings = trail.iter().map(|(_, heading)| heading.clone()).collect();
+    Section { headings, level, blocks: vec![range] }
+}
+
+/// The depth of the heading that stands above the line, if the line is nothing but `===` or `---`.
+fn underline(line: &str) -> Option<usize> {
+    let marks = if line.starts_with("    ") { return None } else { line.trim() };
+    match marks.as_bytes() {
+        [b'=', ..] => marks.bytes().all(|mark| mark == b'=').then_some(1),
+        [b'-', _, ..] => marks.bytes().all(|mark| mark == b'-').then_some(2),
+        _ => None,
+    }
 }
 
 /// The heading that a line is, and its depth.

@@ -113,6 +113,18 @@ fn headings_lead_to_each_chunk_and_code_is_no_heading() {
 }
 
 #[test]
+fn a_line_under_a_paragraph_makes_it_a_heading_and_a_rule_does_not() {
+    let text = "The whole\ntitle\n===\n\nfirst words\n\n---\n\nafter the rule\n\nPart\n----\n\nlast words\n\n    code\n    ===\n";
+    let headings: Vec<(Vec<String>, usize)> =
+        sections(text, Kind::Markdown).into_iter().map(|s| (s.headings, s.blocks.len())).collect();
+    let top = "The whole title".to_owned();
+    assert_eq!(headings, [(vec![top.clone()], 4), (vec![top.clone(), "Part".to_owned()], 3)]);
+    let all = sections(text, Kind::Markdown);
+    assert_eq!(&text[all[1].blocks[0].clone()], "Part\n----\n");
+    assert_eq!(super::sections::title(text, &all), Some(top));
+}
+
+#[test]
 fn an_edit_changes_the_chunks_around_it_and_no_others() {
     let share = |kind, before: &str, after: &str| {
         let texts = |text: &str| {
