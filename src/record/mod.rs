@@ -16,6 +16,8 @@ mod chunk;
 mod digest;
 #[cfg_attr(not(feature = "mirror"), allow(dead_code, reason = "the mirror is its user"))]
 mod edition;
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "requests and imports are its users"))]
+mod floats;
 mod format;
 mod grave;
 mod num;
@@ -29,6 +31,11 @@ pub use chunk::Chunk;
 #[cfg_attr(not(feature = "mirror"), allow(unused_imports, reason = "the mirror is its user"))]
 pub(crate) use digest::{digest, digest_of};
 pub(crate) use edition::{Edition, Head, Stamp};
+#[cfg_attr(
+    not(feature = "server"),
+    allow(unused_imports, reason = "requests and imports are its users")
+)]
+pub(crate) use floats::{Floats, maybe_floats};
 pub(crate) use format::{RowRef, encode_body};
 pub(crate) use grave::{Grave, encode_grave, encode_id, parse_grave, parse_id};
 pub(crate) use num::Num;

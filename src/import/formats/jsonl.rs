@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::import::input::{Parsed, bad, push_f32s};
 use crate::import::lines::Lines;
 use crate::import::source::{Entry, Extra, Place, Rows, Shape};
-use crate::record::Chunk;
+use crate::record::{Chunk, Floats};
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -27,7 +27,7 @@ pub(crate) struct Line {
     metadata: Option<Map<String, Value>>,
     tenant: Option<String>,
     embedding_model: Option<String>,
-    vector: Option<Vec<f32>>,
+    vector: Option<Floats>,
     vector_b64: Option<String>,
     /// Fields that a chunk does not have.
     extra: Map<String, Value>,
@@ -82,8 +82,8 @@ impl Line {
 
     /// The same of a value that was parsed before.
     pub(super) fn of(value: Value, extra: Extra) -> Parsed<Self> {
-        let line: Self = serde_json::from_value(value).map_err(|e| format!("it is no chunk: {e}"))?;
-        line.settle(extra)
+        // Vectors are read from text alone.
+        Self::parse(value.to_string().as_bytes(), extra)
     }
 
     /// Does with fields that a chunk does not have what it was told.
@@ -139,7 +139,7 @@ impl Line {
     fn take_vector(&mut self) -> Parsed<Option<Vec<f32>>> {
         match (self.vector.take(), self.vector_b64.take()) {
             (Some(_), Some(_)) => Err("it has both vector and vector_b64; leave one away".to_owned()),
-            (vector, None) => Ok(vector),
+            (vector, None) => Ok(vector.map(|floats| floats.0)),
             (None, Some(text)) => {
                 let bytes = BASE64.decode(text).map_err(|e| format!("vector_b64 is no base64: {e}"))?;
                 if !bytes.len().is_multiple_of(4) {

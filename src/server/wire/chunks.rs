@@ -2,6 +2,7 @@
 
 use super::super::request_id::uuid_v7;
 use super::{FilterSchema, Object, whole};
+use crate::record::maybe_floats;
 use crate::{Chunk, Filter, RowResult};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -16,6 +17,7 @@ pub(crate) struct NewChunk {
     /// 1 to 512 bytes. One is made if there is none.
     pub(crate) id: Option<String>,
     /// As long as the collection is wide.
+    #[serde(default, deserialize_with = "maybe_floats")]
     pub(crate) vector: Option<Vec<f32>>,
     /// The same as base64 of little-endian 32-bit floats.
     pub(crate) vector_b64: Option<String>,

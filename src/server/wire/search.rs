@@ -1,6 +1,7 @@
 //! Searches and what they find.
 
 use super::{Object, whole};
+use crate::record::maybe_floats;
 use crate::{Explain, Filter, Leg, Plan, Source, TextWork};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -83,6 +84,7 @@ pub(crate) struct Mmr {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchBody {
     /// As long as the collection is wide.
+    #[serde(default, deserialize_with = "maybe_floats")]
     pub(crate) vector: Option<Vec<f32>>,
     /// The same as base64 of little-endian 32-bit floats.
     pub(crate) vector_b64: Option<String>,
@@ -133,6 +135,7 @@ pub(crate) struct SearchBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RangeBody {
+    #[serde(default, deserialize_with = "maybe_floats")]
     pub(crate) vector: Option<Vec<f32>>,
     pub(crate) vector_b64: Option<String>,
     pub(crate) max_distance: f32,

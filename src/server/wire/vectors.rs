@@ -1,6 +1,7 @@
 //! Documents, as the hybrid-storage document names them.
 
 use super::whole;
+use crate::record::maybe_floats;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -47,6 +48,7 @@ pub(crate) struct SyncRow {
     pub(crate) faiss_index: Option<i64>,
     pub(crate) embedding_model: Option<String>,
     /// Without one the chunk waits for it, unless the stored chunk has one for the same text.
+    #[serde(default, deserialize_with = "maybe_floats")]
     pub(crate) vector: Option<Vec<f32>>,
 }
 
