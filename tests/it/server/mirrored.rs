@@ -4,8 +4,9 @@ use super::client::Client;
 use super::{Bed, assert_problem};
 use crate::support::postgres::{Cluster, Database};
 use crate::support::sql::{one, sql};
+use crate::support::wait;
 use nearfield::server::{Options, Server};
-use nearfield::{Metric, Mirror, MirrorOptions, Schema, Store};
+use nearfield::{Metric, Mirror, MirrorOptions, MirrorState, Schema, Store};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -91,6 +92,7 @@ fn jobs_prove_that_both_sides_are_equal_and_make_them_so() {
     let repair = json!({"mode": "repair", "collection": "docs", "trust": "local"});
     assert_eq!(finished(&bed, repair)["state"], "done");
     mirror.wait_mirrored(bed.store.token(), Duration::from_secs(60)).unwrap();
+    wait::until("in sync", || mirror.status().state == MirrorState::InSync);
     assert_eq!(finished(&bed, json!({"mode": "audit"}))["result"]["equal"], true);
     assert_problem(bed.post("/v1/admin/sync", json!({"mode": "repair"})), 400, "invalid", "trust is missing");
     let unknown = json!({"mode": "audit", "collection": "other"});

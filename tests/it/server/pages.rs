@@ -84,8 +84,9 @@ mod mirrored {
     use super::*;
     use crate::support::postgres::Cluster;
     use crate::support::sql::sql;
+    use crate::support::wait;
     use nearfield::server::Server;
-    use nearfield::{Chunk, Metric, Mirror, MirrorOptions, Schema, Store};
+    use nearfield::{Chunk, Metric, Mirror, MirrorOptions, MirrorState, Schema, Store};
     use std::time::Duration;
 
     #[test]
@@ -99,6 +100,8 @@ mod mirrored {
         .unwrap();
         let mirror = Mirror::start(&store, MirrorOptions::from_url(&database.url).audit_seconds(0)).unwrap();
         mirror.wait_mirrored(store.token(), Duration::from_secs(60)).unwrap();
+        // Until both sides have been compared once, what is missing there is sent again.
+        wait::until("in sync", || mirror.status().state == MirrorState::InSync);
         sql(
             &database.url,
             "ALTER TABLE nearfield.chunk DISABLE TRIGGER USER; \

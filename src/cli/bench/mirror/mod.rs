@@ -60,8 +60,8 @@ pub(super) fn run(args: &MirrorArgs, global: &Global, out: &mut dyn Write) -> Re
     let docs = store.create_collection("bench", Schema::new(bed.base.dim, args.metric))?;
     bed.fill(&docs)?;
 
-    let mirror = Mirror::start(&store, bed.options())?;
-    let pushed = bed.push(&store, &mirror)?;
+    bed.prepare()?;
+    let (mirror, pushed) = bed.push(&store)?;
     let floor = floor(&Settings { url: bed.url.clone(), ..Settings::default() })?;
     let audited = bed.audit(&mirror)?;
     let calls = || Calls::new(&bed.base, &bed.queries, how(args));
@@ -168,13 +168,20 @@ impl Bed<'_> {
         }
     }
 
-    /// Rows a second, and bytes on the wire.
-    fn push(&self, store: &Store, mirror: &Mirror) -> Result<(f64, f64)> {
+    /// Makes the tables: they are no part of what is measured.
+    fn prepare(&self) -> Result<()> {
+        let mirror = Mirror::start(&Store::memory(), self.options())?;
         mirror.connect()?;
-        // All wait but those that have left since it was connected: too few to count.
+        mirror.stop(CLOSE)
+    }
+
+    /// A mirror, with the rows a second and the bytes on the wire of its first fill, connecting included.
+    fn push(&self, store: &Store) -> Result<(Mirror, (f64, f64))> {
         let (start, before, rows) = (Instant::now(), self.relay.bytes(), self.base.rows());
+        let mirror = Mirror::start(store, self.options())?;
         mirror.wait_mirrored(store.token(), LONG)?;
-        Ok((rows as f64 / start.elapsed().as_secs_f64(), (self.relay.bytes() - before) as f64))
+        let pushed = (rows as f64 / start.elapsed().as_secs_f64(), (self.relay.bytes() - before) as f64);
+        Ok((mirror, pushed))
     }
 
     fn audit(&self, mirror: &Mirror) -> Result<Audited> {
