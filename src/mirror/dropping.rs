@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, excerpt};
 const ROWS: usize = 5_000;
 
 impl<R: Remote> Sides<R> {
-    /// Says how many rows there were. A kill in between leaves a part: it is called again.
-    pub(super) async fn drop_there(&mut self, name: &str) -> Step<u64> {
+    /// Says how many rows there were. A kill in between leaves a part: it is called again. With `dry_run` it only counts them.
+    pub(super) async fn drop_there(&mut self, name: &str, dry_run: bool) -> Step<u64> {
         if self.tap.collections()?.iter().any(|collection| collection.name() == name) {
             let message = format!("collection {} is here; drop it in this store first", excerpt(name));
             return Err(Error::new(ErrorKind::Conflict, message).into());
@@ -30,9 +30,14 @@ impl<R: Remote> Sides<R> {
             reading.finish().await?;
             let Some(last) = heads.last() else { break };
             left.from = Some(after(&last.id));
-            self.delete_there(name, &heads).await?;
+            if !dry_run {
+                self.delete_there(name, &heads).await?;
+            }
             gone += heads.len() as u64;
             self.stepped();
+        }
+        if dry_run {
+            return Ok(gone);
         }
         if !self.remote.undeclare(name).await? {
             let message = format!(

@@ -155,10 +155,11 @@ impl Mirror {
     }
 
     /// Deletes a collection in the database that was dropped here: dropping it here leaves it there, for others may hold it. Says how
-    /// many rows there were. Other nodes that hold it take over the deletions, or stop and ask if they are too many.
-    pub fn drop_in_database(&self, collection: &str) -> Result<u64> {
+    /// many rows there were. Other nodes that hold it take over the deletions, or stop and ask if they are too many. With `dry_run` it
+    /// only counts them.
+    pub fn drop_in_database(&self, collection: &str, dry_run: bool) -> Result<u64> {
         let collection = collection.to_owned();
-        self.ask(|reply| Request::Drop { collection, reply })
+        self.ask(|reply| Request::Drop { collection, dry_run, reply })
     }
 
     /// Sends everything that waits. Says how many versions.

@@ -36,7 +36,7 @@ pub(super) enum Request {
     Audit { collection: String, is_deep: bool, reply: Reply<AuditReport> },
     Repair { collection: String, trust: Trust, dry_run: bool, reply: Reply<AuditReport> },
     Rebuild { collection: String, reply: Reply<()> },
-    Drop { collection: String, reply: Reply<u64> },
+    Drop { collection: String, dry_run: bool, reply: Reply<u64> },
     Push { reply: Reply<usize> },
     Pull { reply: Reply<()> },
     Resolve { trust: Trust, reply: Reply<()> },
@@ -222,8 +222,8 @@ impl<R: Remote> Worker<R> {
             Request::Rebuild { collection, reply } => {
                 self.answer(reply, async |sides| sides.rebuild(&collection).await).await
             }
-            Request::Drop { collection, reply } => {
-                self.answer(reply, async |sides| sides.drop_there(&collection).await).await
+            Request::Drop { collection, dry_run, reply } => {
+                self.answer(reply, async |sides| sides.drop_there(&collection, dry_run).await).await
             }
             Request::Push { reply } => self.answer(reply, async |sides| sides.push_all().await).await,
             Request::Pull { reply } => self.answer(reply, async |sides| sides.pull().await).await,

@@ -100,6 +100,9 @@ fn a_dropped_collection_stays_in_the_database_until_it_is_dropped_there() {
     }
     assert!(home.fails("a", &["push"]).contains("it was dropped here"));
     assert_eq!(count(), "30");
+    let look = ["drop", "--collection", "docs", "--dry-run"];
+    assert_eq!(home.done("a", &look), "docs: 30 rows would be deleted in the database\n");
+    assert_eq!(count(), "30");
     assert_eq!(home.done("a", &drop_it), "docs: 30 rows deleted in the database\n");
     assert_eq!(
         (count(), one(&home.database.url, "SELECT count(*)::text FROM nearfield.collection")),

@@ -66,8 +66,11 @@ pub(in crate::cli) struct AuditArgs {
 pub(in crate::cli) struct DropArgs {
     #[command(flatten)]
     pub(super) place: Place,
+    /// Say how many rows there are, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// Nothing else says that it is meant
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "dry_run", conflicts_with = "dry_run")]
     pub(super) yes: bool,
 }
 

@@ -15,7 +15,7 @@ use super::{Global, expect_store, output};
 use crate::{
     AuditReport, Error, ErrorKind, Mirror, MirrorOptions, MirrorState, MirrorStatus, Result, Store, Trust,
 };
-use args::Place;
+use args::{DropArgs, Place};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Write;
@@ -48,7 +48,7 @@ pub(super) fn run(command: &Command, global: &Global, out: &mut dyn Write) -> Re
         Command::Audit(args) => run.audits(place, args.deep, out),
         Command::Repair(args) => run.repairs(args, out),
         Command::Rebuild(_) => run.rebuild(place, out),
-        Command::Drop(args) => run.drop_there(place, args.yes, out),
+        Command::Drop(args) => run.drop_there(args, out),
         Command::Status(_) => run.status(out),
         Command::Resolve(args) => run.resolve(args.trust.into(), out),
         Command::DeadLetters(_) => run.dead_letters(out),
@@ -124,19 +124,21 @@ impl Run {
         self.moved("taken over", self.mirror.status().pulled, start, out)
     }
 
-    fn drop_there(&self, place: &Place, is_meant: bool, out: &mut dyn Write) -> Result<bool> {
-        if place.collection.is_empty() || !is_meant {
-            let message = "no collection is named; give --collection beside --yes: its rows in the database are deleted";
+    fn drop_there(&self, args: &DropArgs, out: &mut dyn Write) -> Result<bool> {
+        let DropArgs { place, dry_run, .. } = args;
+        if place.collection.is_empty() {
+            let message = "no collection is named; give --collection beside --yes or --dry-run: its rows in the database are deleted";
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         let drop = |name: &String| {
-            let rows = self.watch("drop", |mirror| mirror.drop_in_database(name))?;
+            let rows = self.watch("drop", |mirror| mirror.drop_in_database(name, *dry_run))?;
             Ok(Dropped { collection: name.clone(), rows })
         };
         let dropped: Vec<Dropped> = place.collection.iter().map(drop).collect::<Result<_>>()?;
         self.tell(&dropped, out, |out| {
+            let done = if *dry_run { "would be deleted" } else { "deleted" };
             dropped.iter().try_for_each(|Dropped { collection, rows }| {
-                writeln!(out, "{collection}: {rows} rows deleted in the database")
+                writeln!(out, "{collection}: {rows} rows {done} in the database")
             })
         })?;
         Ok(true)

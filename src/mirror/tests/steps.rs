@@ -325,25 +325,27 @@ fn a_dropped_collection_goes_from_the_database_when_somebody_says_so() {
     (0..6).for_each(|n| a.put(&format!("r{n}"), 1.0));
     a.settle();
     b.settle();
-    let here = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap_err();
+    let here = a.run(async |sides| sides.drop_there(DOCS, false).await).unwrap().unwrap_err();
     assert!(matches!(here, Trouble::Local(error) if error.kind() == ErrorKind::Conflict), "it is here still");
     a.store.drop_collection(DOCS).unwrap();
     a.run(async |sides| sides.greet().await).unwrap().unwrap();
     assert_eq!(world.lock().live(DOCS).len(), 6, "nobody has said so");
     assert_eq!(a.sides.status().unwrap().ignored.len(), 1);
+    let counted = a.run(async |sides| sides.drop_there(DOCS, true).await).unwrap().unwrap();
+    assert_eq!((counted, world.lock().live(DOCS).len()), (6, 6), "it was only looked at");
     // Somebody writes on, behind what is gone through already.
     (0..4).for_each(|_| a.line.surprise(Box::new(|| {})));
     let by_hand = world.clone();
     a.line.surprise(Box::new(move || _ = by_hand.lock().edit(DOCS, "a", Some(&[1.0, 1.0]))));
-    let busy = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap_err();
+    let busy = a.run(async |sides| sides.drop_there(DOCS, false).await).unwrap().unwrap_err();
     assert!(
         matches!(busy, Trouble::Local(error) if error.kind() == ErrorKind::Conflict),
         "it is not forgotten"
     );
-    let gone = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap();
+    let gone = a.run(async |sides| sides.drop_there(DOCS, false).await).unwrap().unwrap();
     assert_eq!((gone, world.lock().live(DOCS).len()), (1, 0));
     assert!(world.lock().collections.is_empty());
-    let again = a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap_err();
+    let again = a.run(async |sides| sides.drop_there(DOCS, false).await).unwrap().unwrap_err();
     assert!(matches!(again, Trouble::Local(error) if error.kind() == ErrorKind::NotFound));
     a.run(async |sides| sides.greet().await).unwrap().unwrap();
     assert!(a.sides.status().unwrap().ignored.is_empty() && a.store.collections().is_empty());
