@@ -13,6 +13,8 @@ pub(crate) type Order<'a> = dyn Fn(Slot, Slot) -> Ordering + 'a;
 pub(crate) struct Found {
     /// The best first.
     pub(crate) hits: Vec<(f32, Slot)>,
+    /// What a text of average length scores that holds each word and phrase once.
+    pub(crate) plain: f32,
     /// Texts whose score was looked at.
     pub(crate) scored: u64,
     pub(crate) segments: usize,

@@ -87,6 +87,7 @@ impl TextIndex {
             }
             (segments, statistics, question)
         };
+        found.plain = statistics.plain(&question)?;
         let weight = self.weight(&question, wanted, &statistics)?;
         for segment in &segments {
             let Some(reader) = segment.reader() else { continue };

@@ -1,12 +1,14 @@
 //! What BM25 has to know of all texts, counted over segments and tail.
 
 use super::broken;
+use super::question::Question;
 use super::segment::{Segment, schema};
 use super::tail::TailRun;
 use crate::error::Result;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tantivy::Term;
+use tantivy::fieldnorm::FieldNormReader;
 use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
 use tantivy::schema::Field;
 
@@ -45,6 +47,17 @@ impl Statistics {
     /// Whether some text holds the word.
     pub(super) fn is_held(&self, text: &str) -> bool {
         self.freqs.get(&self.term(text)).is_some_and(|freq| *freq > 0)
+    }
+
+    /// What a text of average length scores that holds each word and phrase once.
+    pub(super) fn plain(&self, question: &Question) -> Result<f32> {
+        let words = u32::try_from(self.tokens / self.docs.max(1)).unwrap_or(u32::MAX);
+        let length = FieldNormReader::fieldnorm_to_id(words);
+        let phrases =
+            question.phrases.iter().map(|phrase| phrase.iter().map(|(_, term)| term.as_str()).collect());
+        let words = question.words.iter().map(|term| vec![term.as_str()]);
+        let once = |terms: Vec<&str>| Ok(self.weight(terms.into_iter())?.score(length, 1));
+        phrases.chain(words).map(once).sum()
     }
 
     /// The weight of a word, or of some that stand together.

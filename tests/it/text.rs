@@ -107,16 +107,16 @@ fn both_legs_are_fused_and_thresholds_hold_for_both() {
     assert_eq!(documents, ["animals", "foxes"]);
 }
 
-/// Thirty chunks on a line and one far away; all have the word `row`, three of the near ones and the far one `green`, the far one alone
+/// Thirty chunks on a line and one far away, each of three words; all have the word `row`, three of the near ones and the far one `green`, the far one alone
 /// `zebra`.
 fn line() -> (Store, Collection) {
     let store = Store::memory();
     let docs = store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
     let chunk = |n: usize| {
-        let text = if n % 10 == 4 { format!("green row number{n}") } else { format!("row number{n}") };
+        let text = if n % 10 == 4 { format!("green row number{n}") } else { format!("dull row number{n}") };
         Chunk::new(format!("id-{n:02}")).vector(vec![n as f32, 0.0]).text(text)
     };
-    let far = Chunk::new("far").vector(vec![500.0, 0.0]).text("a green zebra in a row");
+    let far = Chunk::new("far").vector(vec![500.0, 0.0]).text("green zebra row");
     docs.upsert((0..30).map(chunk).chain([far])).unwrap();
     (store, docs)
 }

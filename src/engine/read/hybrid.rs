@@ -5,7 +5,7 @@
 
 use super::answer::{Explain, Leg, Response, TextWork};
 use super::filling::Filling;
-use super::fuse::{Fusion, fuse};
+use super::fuse::{Fusion, Legs, fuse};
 use super::search::{How, Search, answer, source};
 use crate::codes::Exact;
 use crate::engine::view::View;
@@ -28,6 +28,8 @@ const LIFT_POOL_MIN: usize = 30;
 /// What a leg found: scores, higher is better, the best first.
 struct Ranked {
     hits: Vec<(f32, Slot)>,
+    /// Of a text leg: see [`Legs::plain`].
+    plain: f32,
     explain: Option<Explain>,
     work: Option<TextWork>,
     is_whole: bool,
@@ -63,8 +65,8 @@ impl Search<'_> {
             }
             (None, Some(text)) if !self.is_hybrid => text.hits.clone(),
             // Too many to tell which.
-            _ if lifts && hits_of(&text).len() > self.k => self.fused(view, fusion, hits_of(&vector), &[]),
-            _ => self.fused(view, fusion, hits_of(&vector), hits_of(&text)),
+            _ if lifts && hits_of(&text).len() > self.k => self.fused(view, fusion, &vector, &None),
+            _ => self.fused(view, fusion, &vector, &text),
         };
         let text_scores: HashMap<Slot, f32> =
             hits_of(&text).iter().map(|(score, slot)| (*slot, *score)).collect();
@@ -120,7 +122,7 @@ impl Search<'_> {
         ranking.hits.retain(|(distance, _)| self.is_near(*distance));
         let metric = self.metric();
         let hits = ranking.hits.iter().map(|(distance, slot)| (metric.score(*distance), *slot)).collect();
-        Ok(Ranked { hits, explain: Some(ranking.explain), work: None, is_whole: true })
+        Ok(Ranked { hits, plain: 0.0, explain: Some(ranking.explain), work: None, is_whole: true })
     }
 
     fn text_leg(&self, view: &View, words: &str, wanted: Wanted, pool: usize) -> Result<Ranked> {
@@ -142,6 +144,7 @@ impl Search<'_> {
                 found.hits.truncate(pool);
                 return Ok(Ranked {
                     hits: found.hits,
+                    plain: found.plain,
                     explain: None,
                     work: Some(found.work),
                     is_whole: found.is_whole,
@@ -180,8 +183,8 @@ impl Search<'_> {
         &self,
         view: &View,
         fusion: Fusion,
-        vector: &[(f32, Slot)],
-        text: &[(f32, Slot)],
+        vector: &Option<Ranked>,
+        text: &Option<Ranked>,
     ) -> Vec<(f32, Slot)> {
         let mut heads: HashMap<&str, Slot> = HashMap::new();
         let mut head = |slot: Slot| match view.tables.rows.document(slot).filter(|_| self.group_by_document) {
@@ -191,11 +194,12 @@ impl Search<'_> {
         let mut by_head = |leg: &[(f32, Slot)]| -> Vec<(f32, Slot)> {
             leg.iter().map(|(score, slot)| (*score, head(*slot))).collect()
         };
-        let (vector, text) = (by_head(vector), by_head(text));
+        let plain = text.as_ref().map_or(0.0, |leg| leg.plain);
+        let (vector, text) = (by_head(hits_of(vector)), by_head(hits_of(text)));
         let score = |distance| self.metric().score(distance);
         let near = |slot| self.query.and_then(|query| self.distance(view, query, slot)).map(score);
         let weight = self.vector_weight.unwrap_or(fusion.vector_weight());
-        let fused = fuse(fusion, weight, &vector, &text, &near);
+        let fused = fuse(fusion, weight, &Legs { vector: &vector, text: &text, plain, near: &near });
         let mut hits: Vec<(f32, Slot)> = fused.into_iter().map(|(slot, score)| (score, slot)).collect();
         let id = |slot| view.tables.rows.id(slot);
         hits.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| id(a.1).cmp(id(b.1))));

@@ -32,6 +32,8 @@ pub(crate) enum Wanted {
 pub(crate) struct TextHits {
     /// By score, then by id.
     pub(crate) hits: Vec<(f32, Slot)>,
+    /// What a text of average length scores that holds all words once.
+    pub(crate) plain: f32,
     pub(crate) work: TextWork,
     /// All rows were looked at.
     pub(crate) is_whole: bool,

@@ -136,7 +136,7 @@ impl Words {
             tail: found.tail,
             cut: question.is_cut,
         };
-        Ok(TextHits { hits: found.hits, work, is_whole })
+        Ok(TextHits { hits: found.hits, plain: found.plain, work, is_whole })
     }
 
     /// The part of `text` that holds most of `words`.

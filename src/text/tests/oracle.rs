@@ -49,6 +49,25 @@ fn equal_scores_stand_in_the_callers_order_and_are_cut_by_it() {
 }
 
 #[test]
+fn a_plain_match_is_a_text_of_average_length_with_each_word_once() {
+    let mut rows = Rows::default();
+    let texts = ["red fox runs home", "red dog sleeps here", "blue fox sleeps here", "red red fox fox"];
+    for (slot, text) in (0..).zip(texts) {
+        rows.add(Slot(slot), Some(text.to_owned()));
+    }
+    let index = index(Language::None);
+    for steps in [0, 1] {
+        fill(&index, &rows, 3, steps);
+        for question in ["red fox", "\"red fox\"", "\"red\" fox nowhere"] {
+            let found =
+                index.search(&index.question(question), Wanted::All, &rows.live, 9, &by_slot).unwrap();
+            let score = found.hits.iter().find(|hit| hit.1 == Slot(0)).unwrap().0;
+            assert!((score - found.plain).abs() < 1e-5, "{question}: {score} and {}", found.plain);
+        }
+    }
+}
+
+#[test]
 fn rows_are_found_as_soon_as_they_were_brought_in_and_dead_ones_never() {
     let mut rows = Rows::made(&[700], &mut Dice(3));
     let index = index(Language::English);
