@@ -49,8 +49,10 @@ pub use filter::{Filter, Plan};
 pub use ids::{ChunkId, Seq};
 #[cfg(feature = "ingest")]
 pub use ingest::{
-    Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Content, Cut, DocumentReport,
-    Documents, FolderOptions, Follow, FollowReport, Found, FoundFile, Kind, ParkedRow, find_files,
+    Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Comparison, ComparisonOptions,
+    Content, Cut, Differences, DocumentReport, Documents, Dropped, FolderOptions, Follow, FollowReport,
+    Found, FoundFile, Kind, Migration, MigrationEstimate, MigrationOptions, MigrationRates, MigrationState,
+    MigrationStatus, ParkedRow, Queries, SideComparison, SwitchOptions, Switched, Undone, find_files,
 };
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};

@@ -28,6 +28,44 @@ pub(super) struct EmbedderArgs {
     embed_concurrency: usize,
 }
 
+/// Who made the vectors that are there.
+#[derive(clap::Args, Clone)]
+pub(super) struct OldEmbedderArgs {
+    /// Of the vectors that are there: hashed, or the address of a service, with --old-model [default: they stand for themselves]
+    #[arg(long, value_name = "hashed|URL", help_heading = "Vectors that are there")]
+    old_embedder: Option<String>,
+    /// The service's model
+    #[arg(long, value_name = "NAME", help_heading = "Vectors that are there", requires = "old_embedder")]
+    old_model: Option<String>,
+    /// File whose first line is the service's key
+    #[arg(long, value_name = "FILE", help_heading = "Vectors that are there", requires = "old_embedder")]
+    old_key_file: Option<std::path::PathBuf>,
+    /// Variable of the environment that holds the service's key
+    #[arg(long, value_name = "NAME", help_heading = "Vectors that are there", requires = "old_embedder")]
+    old_key_env: Option<String>,
+}
+
+impl OldEmbedderArgs {
+    /// The embedder of vectors of `dim` numbers, if one is named; otherwise as `new` says.
+    pub(super) fn open(
+        &self,
+        new: &EmbedderArgs,
+        dim: usize,
+        store: &Store,
+    ) -> Result<Option<Box<dyn Embedder>>> {
+        let Some(embedder) = self.old_embedder.clone() else { return Ok(None) };
+        let args = EmbedderArgs {
+            embedder,
+            model: self.old_model.clone(),
+            dim: Some(dim),
+            key_file: self.old_key_file.clone(),
+            key_env: self.old_key_env.clone(),
+            ..new.clone()
+        };
+        args.open(store).map(Some)
+    }
+}
+
 impl EmbedderArgs {
     /// The embedder; of a service, behind the cache of `store`, so that it is paid once for a text.
     pub(super) fn open(&self, store: &Store) -> Result<Box<dyn Embedder>> {

@@ -13,6 +13,7 @@ mod embed;
 mod embedder;
 mod export;
 mod import;
+mod migrate;
 mod postgres;
 mod progress;
 mod serve;
@@ -152,6 +153,13 @@ enum Command {
     /// Nobody else may have the store open.
     #[command(after_help = embed::EXIT_CODES)]
     Embed(Box<embed::Args>),
+    /// Take a collection to another embedding model, while what is there goes on serving
+    ///
+    /// estimate says what it costs. fill makes a second collection beside the first, of the same rows and the new model's vectors; killed,
+    /// it goes on from where it was. compare asks both the same. switch gives the name to the second in one commit and keeps the first
+    /// as NAME.old; undo gives it back; drop ends it. Nobody else may have the store open.
+    #[command(after_help = migrate::EXIT_CODES)]
+    Migrate(Box<migrate::Args>),
     /// Write a collection into a file that import reads back, bit for bit
     #[command(after_help = export::EXIT_CODES)]
     Export(Box<export::Args>),
@@ -247,6 +255,7 @@ where
         Command::Snapshot(command) => snapshot::run(command, &cli.global, out).map(|()| true),
         Command::Import(args) => import::run(&args, &cli.global, out).map(|()| true),
         Command::Embed(args) => embed::run(&args, &cli.global, out),
+        Command::Migrate(args) => migrate::run(&args, &cli.global, out),
         Command::Export(args) => export::run(&args, &cli.global, out).map(|()| true),
         Command::Doctor => doctor::run(&cli.global, out),
         Command::Verify(args) => verify::run(&args, &cli.global, out),

@@ -16,9 +16,14 @@ use crate::kernels::Kernels;
 use crate::limits;
 use crate::record::{Chunk, Row, RowRef};
 use crate::sets::SlotBits;
+use parking_lot::RwLockReadGuard;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A named set of chunks with one dimension and one metric. Cloning gives another handle to the same collection.
+///
+/// A handle keeps the collection that it was opened to. If the name goes to another one (a migration to another model is switched), what
+/// is held goes on reading and is refused writes, by an error of kind [`ErrorKind::Conflict`]: open the name again.
 #[derive(Clone)]
 pub struct Collection {
     inner: Arc<Inner>,
@@ -52,6 +57,10 @@ impl Collection {
         &self.inner
     }
 
+    pub(crate) fn store(&self) -> &Arc<Alive> {
+        &self.store
+    }
+
     pub(crate) fn tenant_name(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
@@ -76,12 +85,14 @@ impl Collection {
     /// Stores chunks, replacing those of the same ids. A chunk that cannot be stored is refused alone, with the reason; the
     /// others become visible together.
     pub fn upsert(&self, chunks: impl IntoIterator<Item = Chunk>) -> Result<Ack> {
+        let _turn = self.writes()?;
         self.inner.upsert(chunks.into_iter(), self.tenant.as_deref())
     }
 
     /// Stores rows that were admitted and deletes those of the ids `gone`, in one commit.
     #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "imports are its user"))]
     pub(crate) fn exchange(&self, rows: Vec<Row>, gone: Vec<ChunkId>) -> Result<Ack> {
+        let _turn = self.writes()?;
         self.inner.exchange(rows, gone)
     }
 
@@ -205,15 +216,8 @@ impl Collection {
     /// damaged row is an error: whoever copies all rows must not miss one.
     #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "imports and exports are its users"))]
     pub(crate) fn for_each(&self, filter: Option<&Filter>, each: &mut EachRow<'_>) -> Result<usize> {
-        self.inner.ensure_open()?;
+        self.ensure_whole()?;
         let view = self.inner.view.load_full();
-        if self.is_degraded() {
-            let lacks = format!(
-                "collection {:?} lacks rows that were damaged; run `nearfield doctor`, then repair or give them up",
-                self.name()
-            );
-            return Err(Error::new(ErrorKind::Corrupt, lacks));
-        }
         let slots = self.live(&view, filter)?;
         for slot in slots.iter() {
             let row = view.tables.rows.get(slot).filter(|_| is_whole(&view, slot));
@@ -242,12 +246,14 @@ impl Collection {
     /// Deletes the chunks of these ids; says how many there were.
     pub fn delete<'i>(&self, ids: impl IntoIterator<Item = &'i str>) -> Result<(usize, Token)> {
         self.ready()?;
+        let _turn = self.writes()?;
         self.inner.delete(Pick::Ids(ids.into_iter().map(ChunkId::from).collect()), self.tenant.as_deref())
     }
 
     /// Deletes the chunks of a document; says how many there were.
     pub fn delete_document(&self, document_id: &str) -> Result<(usize, Token)> {
         self.ready()?;
+        let _turn = self.writes()?;
         self.inner.delete(Pick::Document(document_id.into()), self.tenant.as_deref())
     }
 
@@ -255,6 +261,7 @@ impl Collection {
     pub fn delete_where(&self, filter: &Filter) -> Result<(usize, Token)> {
         self.ready()?;
         filter.check()?;
+        let _turn = self.writes()?;
         self.inner.delete(Pick::Filter(filter.clone()), self.tenant.as_deref())
     }
 
@@ -324,6 +331,23 @@ impl Collection {
             )));
         }
         Ok(())
+    }
+
+    /// Held by a caller's write: the name goes to no other collection meanwhile. Since it went, handles that were opened by it before only
+    /// read: what they write is meant for the collection that has it now.
+    pub(crate) fn writes(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        let turn = self.inner.turn.read();
+        if self.inner.was_switched.load(Ordering::Acquire) && *self.inner.name() != *self.name {
+            let message = format!(
+                "collection {:?} was switched to another while this handle was held: what the handle reads is called {:?} now; open {:?} \
+                 again and write to that",
+                self.name(),
+                self.inner.name(),
+                self.name()
+            );
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        Ok(turn)
     }
 
     /// Refuses a dropped collection, and a call without the tenant it requires.

@@ -1,6 +1,6 @@
 //! The shared state behind a collection's handles, and the locks that order its writers.
 //!
-//! Order of locks: `chores`, `linking`, `writer`, then the small ones (`ids`, `members`, a field index, `files`), last `marks`.
+//! Order of locks: `turn` (of two collections, that of the lower number first), `chores`, `linking`, `writer`, then the small ones (`ids`, `members`, a field index, `files`), last `marks`.
 //! `writer` and the small ones are never held across a call to the graph, nor across a sync.
 
 use super::damage::alarm::Damage;
@@ -35,7 +35,13 @@ pub(crate) struct Inner {
     pub(crate) number: u32,
     pub(crate) id_seed: u64,
     /// Of now: see [`Self::name`].
-    name: RwLock<Arc<str>>,
+    called: RwLock<Called>,
+    /// Held by callers' writes, and alone by whoever gives its name to another collection: see [`Collection::writes`].
+    ///
+    /// [`Collection::writes`]: super::collection::Collection::writes
+    pub(crate) turn: RwLock<()>,
+    /// It gave its name away, or got another's, while handles may be held that were opened before.
+    pub(crate) was_switched: AtomicBool,
     pub(crate) schema: Schema,
     pub(crate) options: Options,
     /// The store's line of commits, shared by its collections.
@@ -76,10 +82,18 @@ pub(crate) struct Inner {
     scratches: ArrayQueue<Box<Scratch>>,
 }
 
+/// What a collection is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Called {
+    pub(crate) here: Arc<str>,
+    /// In the mirror's database, where that is another name.
+    pub(crate) there: Option<Arc<str>>,
+}
+
 /// What a collection is made of.
 pub(crate) struct Parts {
     pub(crate) number: u32,
-    pub(crate) name: Box<str>,
+    pub(crate) called: Called,
     pub(crate) schema: Schema,
     pub(crate) id_seed: u64,
     pub(crate) view: View,
@@ -138,6 +152,16 @@ pub(crate) struct Healing {
     pub(crate) from: Slot,
 }
 
+impl Called {
+    pub(crate) fn new(here: &str, there: Option<&str>) -> Self {
+        Self { here: here.into(), there: there.filter(|there| *there != here).map(Arc::from) }
+    }
+
+    pub(crate) fn there(&self) -> &Arc<str> {
+        self.there.as_ref().unwrap_or(&self.here)
+    }
+}
+
 impl Inner {
     /// A collection without rows.
     pub(crate) fn new(
@@ -160,18 +184,30 @@ impl Inner {
         let (files, alarm) = Default::default();
         let marks = Marks::default();
         let words = Words::new(number, &schema)?;
-        let parts =
-            Parts { number, name: name.into(), schema, id_seed, view, graph, files, alarm, marks, words };
+        let parts = Parts {
+            number,
+            called: Called::new(name, None),
+            schema,
+            id_seed,
+            view,
+            graph,
+            files,
+            alarm,
+            marks,
+            words,
+        };
         Ok(Self::of(parts, options, line))
     }
 
     /// A collection with rows that are there already.
     pub(crate) fn of(parts: Parts, options: Options, line: Arc<Line>) -> Self {
-        let Parts { number, name, schema, id_seed, view, graph, files, alarm, marks, words } = parts;
+        let Parts { number, called, schema, id_seed, view, graph, files, alarm, marks, words } = parts;
         let view_dead = view.linked.len() - view.linked.and(&view.ready).len();
         Self {
             number,
-            name: RwLock::new(name.into()),
+            called: RwLock::new(called),
+            turn: RwLock::new(()),
+            was_switched: AtomicBool::new(false),
             graph,
             filters: FilterCache::new(options.filter_cache_bytes),
             names: Names::new(id_seed),
@@ -205,12 +241,21 @@ impl Inner {
 
     /// What it is called. It may be called something else after any commit.
     pub(crate) fn name(&self) -> Arc<str> {
-        self.name.read().clone()
+        self.called.read().here.clone()
+    }
+
+    /// What the mirror's database calls it.
+    pub(crate) fn mirror_name(&self) -> Arc<str> {
+        self.called.read().there().clone()
+    }
+
+    pub(crate) fn called(&self) -> Called {
+        self.called.read().clone()
     }
 
     /// It is called that from now on: whoever says so has committed it.
-    pub(crate) fn set_name(&self, name: &str) {
-        *self.name.write() = name.into();
+    pub(crate) fn set_called(&self, called: Called) {
+        *self.called.write() = called;
     }
 
     /// The same with somebody who does the background work.
@@ -221,8 +266,9 @@ impl Inner {
 
     /// What the log says of it when it comes or goes.
     pub(crate) fn describe(&self) -> String {
-        let described =
-            Described { number: self.number, name: self.name().to_string(), schema: self.schema.clone() };
+        let Called { here, there } = self.called();
+        let (name, mirror_name) = (here.to_string(), there.map(|there| there.to_string()));
+        let described = Described { number: self.number, name, mirror_name, schema: self.schema.clone() };
         serde_json::to_string(&described).unwrap_or_default()
     }
 

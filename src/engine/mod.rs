@@ -22,6 +22,8 @@ mod tables;
 pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(not(feature = "ingest"), allow(dead_code, reason = "migrations are its user"))]
+mod turns;
 mod upkeep;
 mod view;
 mod words;
@@ -34,6 +36,8 @@ pub use files::snapshot::SnapshotReport;
 #[cfg_attr(not(feature = "server"), allow(unused_imports, reason = "imports are its user"))]
 pub(crate) use names::check_name;
 pub use read::answer::{Explain, Hit, Include, Leg, Response, Snippet, Source, TextWork};
+#[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "migrations are its user"))]
+pub(crate) use read::apart::{Alike, Lacking};
 pub use read::documents::{DocumentStats, PlacedChunk};
 pub use read::fuse::Fusion;
 #[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "the backfill is its user"))]
@@ -41,6 +45,8 @@ pub(crate) use read::pending::Pending;
 pub use read::search::{RangeSearch, Search};
 pub use stats::{Bytes, LogStats, Stats, StoreStats, TextStats};
 pub use store::Store;
+#[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "migrations are its user"))]
+pub(crate) use turns::Turns;
 #[cfg_attr(not(feature = "ingest"), allow(unused_imports, reason = "the backfill is its user"))]
 pub(crate) use write::swap::CHANGED;
 pub use write::upsert::{Ack, RowResult, Token};

@@ -2,11 +2,12 @@
 //!
 //! Invariants: a name that begins with a dot is hidden: no caller opens, lists or drops such a collection and no mirror sees
 //! it; any number of names change in one commit, so that a crash leaves all of them as before or as after; the numbers of
-//! collections, and with them rows, files and handles, stay.
+//! collections, and with them rows, files and handles, stay. No two collections have one name, here or in a mirror's database: a
+//! name leads to one collection, and this is the one place that says to which.
 
 use super::collection::Collection;
 use super::files::replay::Renamed;
-use super::inner::Inner;
+use super::inner::{Called, Inner};
 use super::store::{Shared, Store};
 use super::write::draft::Event;
 use crate::config::Schema;
@@ -64,14 +65,22 @@ impl Store {
     }
 
     /// Collections get other names, all at once: each of `changes` says from what to what. A name that is given must be free, or be
-    /// given up by another of them.
+    /// given up by another of them. A mirror's database is to call them the same.
     pub(crate) fn rename(&self, changes: &[(&str, &str)]) -> Result<()> {
-        self.alive.shared.rename(changes)
+        self.alive.shared.rename(changes, None)
+    }
+
+    /// A name that no collection has, and no mirror's database has for one but `of`: the first of `stem`, `stem2`, `stem3` and so on.
+    #[cfg_attr(not(feature = "ingest"), allow(dead_code, reason = "migrations are its user"))]
+    pub(crate) fn free_name(&self, stem: &str, of: Option<&Collection>) -> String {
+        self.alive.shared.free_name(stem, of.map(|of| of.inner().number))
     }
 }
 
 impl Shared {
-    fn rename(&self, changes: &[(&str, &str)]) -> Result<()> {
+    /// With `numbers`, those are the collections that are meant, and a store that has a mirror goes on calling them there what it did:
+    /// rows are found there by that name, and would have to be sent anew under another.
+    pub(super) fn rename(&self, changes: &[(&str, &str)], numbers: Option<&[u32]>) -> Result<()> {
         let mut collections = self.collections.write();
         let (mut next, mut moved): (BTreeMap<String, Arc<Inner>>, Vec<_>) = (collections.clone(), Vec::new());
         for (from, to) in changes {
@@ -79,6 +88,10 @@ impl Shared {
             let inner = next.remove(*from).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("there is no collection {}", excerpt(from)))
             })?;
+            if numbers.is_some_and(|numbers| !numbers.contains(&inner.number)) {
+                let other = format!("collection {} is another one by now; look again", excerpt(from));
+                return Err(Error::new(ErrorKind::Conflict, other));
+            }
             moved.push((inner, *to));
         }
         for (inner, to) in &moved {
@@ -88,13 +101,71 @@ impl Shared {
             }
         }
         let Some((first, _)) = moved.first() else { return Ok(()) };
-        let names = moved.iter().map(|(inner, to)| (inner.number, (*to).to_owned())).collect();
-        let text = serde_json::to_string(&Renamed { names }).unwrap_or_default();
+        let stays = numbers.is_some() && self.line.tie().is_attached();
+        let called = |inner: &Inner, to: &str| Called::new(to, stays.then(|| inner.mirror_name()).as_deref());
+        let called: Vec<Called> = moved.iter().map(|(inner, to)| called(inner, to)).collect();
+        for (called, (inner, _)) in called.iter().zip(&moved) {
+            let is_moved = |other: &Inner| moved.iter().any(|(moved, _)| moved.number == other.number);
+            let others = next.values().filter(|other| other.number != inner.number && !is_moved(other));
+            ensure_free_there(called.there(), others)?;
+        }
+        let numbers = || moved.iter().map(|(inner, _)| inner.number);
+        let names =
+            numbers().zip(&called).map(|(number, called)| (number, called.here.to_string())).collect();
+        let there = |(number, called): (u32, &Called)| Some((number, called.there.as_ref()?.to_string()));
+        let mirror_names = numbers().zip(&called).filter_map(there).collect();
+        let text = serde_json::to_string(&Renamed { names, mirror_names }).unwrap_or_default();
         self.announce(first, Event::Names(text))?;
-        moved.iter().for_each(|(inner, to)| inner.set_name(to));
+        moved.iter().zip(called).for_each(|((inner, _), called)| inner.set_called(called));
         *collections = next;
         drop(collections);
         self.line.tie().notify();
         Ok(())
     }
+
+    pub(super) fn free_name(&self, stem: &str, of: Option<u32>) -> String {
+        let collections = self.collections.read();
+        let others = || collections.values().filter(|inner| Some(inner.number) != of);
+        let is_free =
+            |name: &String| !collections.contains_key(name) && ensure_free_there(name, others()).is_ok();
+        let all = std::iter::once(stem.to_owned()).chain((2..).map(|nth: u32| format!("{stem}{nth}")));
+        all.into_iter().find(is_free).unwrap_or_default()
+    }
+
+    /// The collection that a mirror's database calls so.
+    pub(crate) fn find_there(&self, name: &str) -> Option<Arc<Inner>> {
+        let found = |inner: &&Arc<Inner>| *inner.mirror_name() == *name && !is_hidden(&inner.name());
+        self.collections.read().values().find(found).cloned()
+    }
+
+    /// What a mirror's database calls the collection of this name; the name itself if there is none.
+    pub(crate) fn name_there(&self, name: &str) -> String {
+        self.collections
+            .read()
+            .get(name)
+            .map_or_else(|| name.to_owned(), |inner| inner.mirror_name().to_string())
+    }
+
+    /// What a collection of a mirror's database is called here. One that is not here must not be taken for another that has the name.
+    pub(crate) fn name_here(&self, there: &str) -> String {
+        match self.find_there(there) {
+            Some(inner) => inner.name().to_string(),
+            None if self.collections.read().contains_key(there) => format!("{there} in the database"),
+            None => there.to_owned(),
+        }
+    }
+}
+
+/// A collection that is new, or is called something else, must not be taken for one of these in a mirror's database.
+pub(super) fn ensure_free_there<'a>(
+    name: &str,
+    mut others: impl Iterator<Item = &'a Arc<Inner>>,
+) -> Result<()> {
+    let Some(other) = others.find(|other| *other.mirror_name() == *name) else { return Ok(()) };
+    let taken = format!(
+        "the mirror's database calls collection {:?} {}, since it was switched; use another name",
+        other.name(),
+        excerpt(name)
+    );
+    Err(Error::new(ErrorKind::Conflict, taken))
 }

@@ -5,8 +5,8 @@ use super::damage::health::Health;
 use super::damage::repair::Refetcher;
 use super::files::home::Home;
 use super::files::open;
-use super::inner::Inner;
-use super::names::{check_name, is_hidden};
+use super::inner::{Called, Inner};
+use super::names::{check_name, ensure_free_there, is_hidden};
 use super::stats::StoreStats;
 use super::tap::Tie;
 use super::upkeep::keeper::{Bell, Keeper};
@@ -247,17 +247,39 @@ impl Shared {
 
     /// The same for names that are the library's own.
     pub(crate) fn create_any(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
+        self.create_called(Called::new(name, None), schema)
+    }
+
+    fn create_called(&self, called: Called, schema: Schema) -> Result<Arc<Inner>> {
         schema.validate()?;
+        let name = called.here.to_string();
         let mut collections = self.collections.write();
-        if collections.contains_key(name) {
+        if collections.contains_key(&name) {
             let exists = format!("collection {name:?} exists; open it, drop it, or use another name");
             return Err(Error::new(ErrorKind::Conflict, exists));
         }
+        ensure_free_there(called.there(), collections.values())?;
         let number = self.next_collection.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(self.collection(number, name, schema)?);
+        let inner = Arc::new(self.collection(number, &name, schema)?);
+        inner.set_called(called);
         self.announce(&inner, Event::Create(inner.describe()))?;
-        collections.insert(name.to_owned(), inner.clone());
+        collections.insert(name, inner.clone());
         Ok(inner)
+    }
+
+    /// Makes the collection that a mirror's database has and this store does not. It is called the same here, unless that is the name of
+    /// another one since a switch.
+    pub(crate) fn adopt(&self, name: &str, schema: &Schema) -> Result<Arc<Inner>> {
+        match self.create(name, schema.clone()) {
+            Err(e) if e.kind() == ErrorKind::Conflict => {}
+            done => return done,
+        }
+        if let Some(inner) = self.find_there(name) {
+            return Ok(inner);
+        }
+        let here = self.free_name(&format!("{name}.there"), None);
+        check_name(&here)?;
+        self.create_called(Called::new(&here, Some(name)), schema.clone())
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Inner>> {
@@ -276,11 +298,11 @@ impl Shared {
     }
 
     pub(crate) fn find_or_create(&self, name: &str, schema: Schema) -> Result<Arc<Inner>> {
-        match self.create(name, schema.clone()) {
-            Err(e) if e.kind() == ErrorKind::Conflict => {}
+        let taken = match self.create(name, schema.clone()) {
+            Err(e) if e.kind() == ErrorKind::Conflict => e,
             done => return done,
-        }
-        let inner = self.find(name)?;
+        };
+        let inner = self.find(name).map_err(|_| taken)?;
         if inner.schema != schema {
             let other = format!(
                 "collection {name:?} exists with another schema: {:?}, not {schema:?}; use its schema or another name",

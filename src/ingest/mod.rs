@@ -13,6 +13,7 @@ mod folder;
 mod follow;
 mod html;
 mod kind;
+mod migrate;
 mod pack;
 mod pdf;
 mod sections;
@@ -28,6 +29,11 @@ pub use follow::{Follow, FollowReport};
 #[cfg_attr(not(feature = "server"), allow(unused_imports, reason = "the command line is their user"))]
 pub(crate) use follow::{is_of_file, remove_gone};
 pub use kind::Kind;
+pub use migrate::{
+    Comparison, ComparisonOptions, Differences, Dropped, Migration, MigrationEstimate, MigrationOptions,
+    MigrationRates, MigrationState, MigrationStatus, Queries, SideComparison, SwitchOptions, Switched,
+    Undone,
+};
 
 use crate::config::within;
 use crate::error::Result;

@@ -40,10 +40,16 @@ pub(super) fn check(manifest: &Manifest, number: u64) -> Checked {
         expect(fits, || format!("node {} wrote up to {}, its ver is {}", origin.node, origin.ver, m.ver))?;
     }
     ascending("collections", m.collections.windows(2).all(|w| w[0].number < w[1].number))?;
-    let mut names: Vec<&str> = m.collections.iter().map(|c| c.name.as_str()).collect();
-    names.sort_unstable();
-    for pair in names.windows(2) {
-        expect(pair[0] != pair[1], || format!("two collections are called {}", excerpt(pair[0])))?;
+    let (here, there): (Vec<&str>, Vec<&str>) = m
+        .collections
+        .iter()
+        .map(|c| (c.name.as_str(), c.mirror_name.as_ref().unwrap_or(&c.name).as_str()))
+        .unzip();
+    for mut names in [here, there] {
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            expect(pair[0] != pair[1], || format!("two collections are called {}", excerpt(pair[0])))?;
+        }
     }
     for collection in &m.collections {
         let in_collection = |what| format!("collection {}: {what}", excerpt(&collection.name));
@@ -57,8 +63,10 @@ pub(super) fn check(manifest: &Manifest, number: u64) -> Checked {
 }
 
 fn check_collection(c: &CollectionEntry, seq_max: Seq) -> Checked {
-    let name_fits = !c.name.is_empty() && c.name.len() <= limits::NAME_BYTES_MAX;
-    expect(name_fits, || format!("its name has {} bytes", c.name.len()))?;
+    for name in std::iter::once(&c.name).chain(&c.mirror_name) {
+        let fits = !name.is_empty() && name.len() <= limits::NAME_BYTES_MAX;
+        expect(fits, || format!("its name has {} bytes", name.len()))?;
+    }
     // Whether this build serves the schema is asked elsewhere: a manifest is no less valid for it.
     c.schema.validate().or_else(|e| if needs_feature(c) { Ok(()) } else { Err(e.to_string()) })?;
 

@@ -78,6 +78,9 @@ pub(crate) struct Origin {
 pub(crate) struct CollectionEntry {
     pub(crate) number: u32,
     pub(crate) name: String,
+    /// What the mirror's database calls it, if not that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror_name: Option<String>,
     pub(crate) schema: Schema,
     /// Sealed ones, ascending.
     pub(crate) blocks: Vec<BlockEntry>,
@@ -159,6 +162,7 @@ impl CollectionEntry {
         Self {
             number,
             name: name.to_owned(),
+            mirror_name: None,
             schema,
             blocks: Vec::new(),
             head: None,

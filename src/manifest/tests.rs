@@ -49,6 +49,7 @@ fn manifest(number: u64) -> Manifest {
     let entry = CollectionEntry {
         number: 1,
         name: "docs".into(),
+        mirror_name: Some("docs.next".into()),
         schema: Schema::new(8, Metric::Cosine),
         blocks: vec![block(0), block(2)],
         head: Some(head),
@@ -277,8 +278,15 @@ fn l7_manifests_that_cannot_be_are_refused_with_the_value() {
         }
     }
     let mut twice = manifest(99);
-    twice.collections.push(CollectionEntry { number: 2, ..second });
+    twice.collections.push(CollectionEntry { number: 2, mirror_name: None, ..second });
     assert!(commit(&disk, &twice).unwrap_err().message().contains("two collections are called \"docs\""));
+    // The same for what a database calls them.
+    twice.collections[1].name = "docs.next".into();
+    assert!(
+        commit(&disk, &twice).unwrap_err().message().contains("two collections are called \"docs.next\"")
+    );
+    twice.collections[1].mirror_name = Some("docs".into());
+    assert!(commit(&disk, &twice).is_ok());
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl<R: Remote> Sides<R> {
             Some(known) => known.lacks && known.ignored.is_none(),
             None => self.may_lack(collection.rows()),
         };
-        lacks && self.options.covers(name)
+        lacks && self.covers(name)
     }
 
     /// Whether a collection of so many rows gets those that the database has, once both meet.

@@ -94,7 +94,7 @@ impl<R: Remote> Sides<R> {
             match self.find(&name)? {
                 Some(collection) => _ = self.feed_collection(reading, &collection, heads).await?,
                 // Somebody made it: the next look makes it here too.
-                None if self.options.covers(&name) && !self.memory.collections.contains_key(&name) => {
+                None if self.covers(&name) && !self.memory.collections.contains_key(&name) => {
                     self.looked_ms = 0
                 }
                 None => {}

@@ -95,8 +95,10 @@ impl<R: Remote> Sides<R> {
         let mut here: BTreeMap<String, Schema> =
             self.tap.collections()?.iter().map(|c| (c.name().to_owned(), c.schema())).collect();
         for RemoteCollection { name, schema } in theirs {
-            if !self.options.covers(&name) {
+            if !self.covers(&name) {
                 here.remove(&name);
+                // It may have been, before its name went to another. Compared anew should it be again.
+                self.memory.collections.remove(&name);
                 continue;
             }
             let ours = here.remove(&name);
@@ -112,7 +114,7 @@ impl<R: Remote> Sides<R> {
             self.settle_on(name, ignored, self.may_lack(rows))?;
         }
         for (name, schema) in here {
-            if !self.options.covers(&name) {
+            if !self.covers(&name) {
                 self.memory.collections.remove(&name);
                 continue;
             }

@@ -161,6 +161,11 @@ impl<R: Remote> Sides<R> {
         }
     }
 
+    /// Whether the database's collection of this name is mirrored. The options speak the names that callers have.
+    pub(super) fn covers(&self, there: &str) -> bool {
+        self.options.covers(&self.tap.name_here(there))
+    }
+
     /// The collections that take part.
     pub(super) fn collections(&self) -> Result<Vec<TapCollection>> {
         let mut all = self.tap.collections()?;
@@ -172,7 +177,7 @@ impl<R: Remote> Sides<R> {
     pub(super) fn has_new_collection(&self) -> Result<bool> {
         let is_new = |c: &TapCollection| {
             let known = self.memory.collections.get(c.name());
-            self.options.covers(c.name())
+            self.covers(c.name())
                 && known.is_none_or(|known| known.number.is_some_and(|number| number != c.number()))
         };
         Ok(self.tap.collections()?.iter().any(is_new))

@@ -225,6 +225,7 @@ fn progress(was: Option<&RebuildProgress>, is: Option<&RebuildProgress>) -> Opti
 impl<R: Remote> Sides<R> {
     pub(super) fn status(&self) -> crate::error::Result<MirrorStatus> {
         let now = self.now_ms();
+        let here = |there: &String| self.tap.name_here(there);
         let mut status = MirrorStatus { acked_seq: self.tap.clean_seq(), ..MirrorStatus::default() };
         let (mut oldest, mut waiting): (Option<u64>, Option<u64>) = (None, None);
         for collection in self.tap.collections()? {
@@ -245,8 +246,7 @@ impl<R: Remote> Sides<R> {
             super::memory::Ignored::Dropped => Some("it was dropped here".to_owned()),
         };
         let all = &self.memory.collections;
-        status.ignored =
-            all.iter().filter_map(|(name, known)| Some((name.clone(), ignored(known)?))).collect();
+        status.ignored = all.iter().filter_map(|(name, known)| Some((here(name), ignored(known)?))).collect();
         let is_mismatch = |known: &super::memory::Known| {
             known.ignored.as_ref().is_some_and(|ignored| *ignored != super::memory::Ignored::Dropped)
         };
@@ -276,10 +276,13 @@ impl<R: Remote> Sides<R> {
         (status.drift_found, status.drift_fixed) = (counts.drift_found, counts.drift_fixed);
         status.refetched = counts.refetched;
         status.audits =
-            self.audits.iter().map(|(name, report)| (name.clone(), LastAudit::of(report))).collect();
+            self.audits.iter().map(|(name, report)| (here(name), LastAudit::of(report))).collect();
         status.rebuild = self.progress();
         status.audit = self.auditing.clone();
         status.filling = self.filling()?;
+        status.rebuild.iter_mut().for_each(|fill| fill.collection = here(&fill.collection));
+        status.audit.iter_mut().for_each(|audit| audit.collection = here(&audit.collection));
+        status.filling.iter_mut().for_each(|name| *name = here(name));
         status.fallback = self.fallback.as_ref().map(|(_, gate)| gate.status());
         status.breaker = Some(self.backoff.breaker(now));
         status.database = self.database.as_ref().map(|database| DatabaseInfo {

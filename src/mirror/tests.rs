@@ -6,6 +6,7 @@ mod fallback;
 mod faults;
 mod model;
 mod steps;
+mod switched;
 mod threads;
 
 use super::options::MirrorOptions;

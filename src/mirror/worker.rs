@@ -214,13 +214,22 @@ impl<R: Remote> Worker<R> {
         match request {
             Request::Connect { reply } => self.answer(reply, async |_| Ok(())).await,
             Request::Audit { collection, is_deep, reply } => {
-                self.answer(reply, async |sides| sides.audit(&collection, is_deep).await).await
+                self.answer(reply, async |sides| {
+                    let report = sides.audit(&sides.tap.name_there(&collection), is_deep).await?;
+                    Ok(AuditReport { collection, ..report })
+                })
+                .await
             }
             Request::Repair { collection, trust, dry_run, reply } => {
-                self.answer(reply, async |sides| sides.repair(&collection, trust, dry_run).await).await
+                self.answer(reply, async |sides| {
+                    let report = sides.repair(&sides.tap.name_there(&collection), trust, dry_run).await?;
+                    Ok(AuditReport { collection, ..report })
+                })
+                .await
             }
             Request::Rebuild { collection, reply } => {
-                self.answer(reply, async |sides| sides.rebuild(&collection).await).await
+                self.answer(reply, async |sides| sides.rebuild(&sides.tap.name_there(&collection)).await)
+                    .await
             }
             Request::Drop { collection, dry_run, reply } => {
                 self.answer(reply, async |sides| sides.drop_there(&collection, dry_run).await).await
@@ -233,7 +242,13 @@ impl<R: Remote> Worker<R> {
                 self.tell(reply, Some(done));
             }
             Request::Letters { reply } => {
-                let done = self.sides.review_letters().map(|()| self.sides.letters.list());
+                let done = self.sides.review_letters().map(|()| {
+                    let mut letters = self.sides.letters.list();
+                    letters
+                        .iter_mut()
+                        .for_each(|of| of.collection = self.sides.tap.name_here(&of.collection));
+                    letters
+                });
                 self.tell(reply, Some(done));
             }
         }

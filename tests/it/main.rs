@@ -16,6 +16,8 @@ mod cli_add;
 mod cli_api;
 #[cfg(feature = "server")]
 mod cli_config;
+#[cfg(feature = "server")]
+mod cli_migrate;
 mod cli_server;
 #[cfg(feature = "server")]
 mod cli_store;

@@ -8,7 +8,7 @@ use super::home::Home;
 use super::restore::mapping;
 use super::seal;
 use crate::disk::{Bug, fault, planted};
-use crate::engine::inner::Inner;
+use crate::engine::inner::{Called, Inner};
 use crate::engine::store::Shared;
 use crate::engine::upkeep::pauses::Job;
 use crate::engine::view::View;
@@ -35,7 +35,7 @@ pub(crate) enum Scope {
 /// A collection at one instant.
 pub(crate) struct Subject {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) name: Arc<str>,
+    pub(crate) called: Called,
     pub(crate) view: Arc<View>,
     /// Blocks whose codes need a file that is not the one that they have.
     pub(crate) remade: BTreeSet<u16>,
@@ -76,9 +76,10 @@ impl Shared {
         for subject in &subjects {
             let old = before.iter().find(|entry| entry.number == subject.inner.number);
             let mut entry = old.cloned().unwrap_or_else(|| {
-                CollectionEntry::new(subject.inner.number, &subject.name, subject.inner.schema.clone())
+                CollectionEntry::new(subject.inner.number, &subject.called.here, subject.inner.schema.clone())
             });
-            entry.name = subject.name.to_string();
+            entry.name = subject.called.here.to_string();
+            entry.mirror_name = subject.called.there.as_ref().map(|there| there.to_string());
             next.collections.push(self.write_collection(
                 home,
                 subject,
@@ -153,7 +154,7 @@ impl Shared {
         self.line.between(|mark| {
             let subject = |inner: &Arc<Inner>| Subject {
                 inner: inner.clone(),
-                name: inner.name(),
+                called: inner.called(),
                 remade: inner.files.lock().remade.clone(),
                 view: inner.view.load_full(),
                 marked: self.line.tie().is_attached().then(|| inner.marks().image()),

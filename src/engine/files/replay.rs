@@ -8,8 +8,8 @@ use super::restore::{Restored, block_slots, mapping, restore_graph};
 use crate::config::{Options, Schema};
 use crate::disk::{Bug, Disk, planted};
 use crate::engine::damage::missing::{Missing, Trace};
-use crate::engine::inner::{Files, Inner, Parts};
-use crate::engine::names::check_any_name;
+use crate::engine::inner::{Called, Files, Inner, Parts};
+use crate::engine::names::{check_any_name, check_name};
 use crate::engine::store::Shared;
 use crate::engine::tap::Marks;
 use crate::engine::view::View;
@@ -17,7 +17,7 @@ use crate::engine::words::Words;
 use crate::engine::write::draft::{Clock, NewRow};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::ids::{ChunkId, Seq, Slot, Ver};
-use crate::manifest::{Manifest, Marked};
+use crate::manifest::{CollectionEntry, Manifest, Marked};
 use crate::record::Grave;
 use crate::sets::SlotBits;
 use crate::wal::{Kind, LoggedRow, Marking, RowsCommit};
@@ -32,6 +32,9 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Described {
     pub(crate) number: u32,
     pub(crate) name: String,
+    /// What a database calls it, if not that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror_name: Option<String>,
     pub(crate) schema: Schema,
 }
 
@@ -40,6 +43,9 @@ pub(crate) struct Described {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Renamed {
     pub(crate) names: Vec<(u32, String)>,
+    /// What a database calls those of them that it calls otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mirror_names: Vec<(u32, String)>,
 }
 
 pub(crate) struct Replay {
@@ -56,7 +62,7 @@ pub(crate) struct Replay {
 /// A collection on its way back.
 struct Redone {
     restored: Restored,
-    name: String,
+    called: Called,
     schema: Schema,
     /// Of a block.
     slots: usize,
@@ -80,8 +86,9 @@ impl Replay {
     ) -> Self {
         let is_attached = is_attached || restored.iter().any(|r| r.sets.marked.is_some());
         let collections = restored.into_iter().map(|restored| {
-            let (name, schema) = (restored.entry.name.clone(), restored.entry.schema.clone());
-            (restored.entry.number, Redone::new(restored, name, schema, options))
+            let CollectionEntry { name, mirror_name, schema, .. } = &restored.entry;
+            let (called, schema) = (Called::new(name, mirror_name.as_deref()), schema.clone());
+            (restored.entry.number, Redone::new(restored, called, schema, options))
         });
         Self {
             collections: collections.collect(),
@@ -112,11 +119,12 @@ impl Replay {
                 let new = described(payload).ok_or_else(|| unreadable(seq))?;
                 new.schema.validate()?;
                 check_any_name(&new.name)?;
+                new.mirror_name.iter().try_for_each(|name| check_name(name))?;
                 self.next_collection = self.next_collection.max(new.number.saturating_add(1));
                 let fresh = || {
                     Redone::new(
                         Restored::nothing(new.number, &new.name, &new.schema),
-                        new.name.clone(),
+                        Called::new(&new.name, new.mirror_name.as_deref()),
                         new.schema.clone(),
                         &self.options,
                     )
@@ -129,11 +137,13 @@ impl Replay {
             }
             Kind::Names => {
                 let renamed: Renamed = serde_json::from_slice(payload).map_err(|_| unreadable(seq))?;
+                let there: BTreeMap<u32, String> = renamed.mirror_names.into_iter().collect();
+                there.values().try_for_each(|name| check_name(name))?;
                 for (number, name) in renamed.names {
                     check_any_name(&name)?;
                     // One that is not there was dropped later.
                     if let Some(redone) = self.collections.get_mut(&number) {
-                        redone.name = name;
+                        redone.called = Called::new(&name, there.get(&number).map(String::as_str));
                     }
                 }
             }
@@ -173,13 +183,13 @@ impl Replay {
 }
 
 impl Redone {
-    fn new(restored: Restored, name: String, schema: Schema, options: &Options) -> Self {
+    fn new(restored: Restored, called: Called, schema: Schema, options: &Options) -> Self {
         let graves = restored.sets.marked.iter().flat_map(|marked| marked.graves.iter().cloned()).collect();
         Self {
             restored,
             soiled: Vec::new(),
             graves,
-            name,
+            called,
             slots: block_slots(&schema, options),
             schema,
             added: Vec::new(),
@@ -304,7 +314,7 @@ impl Redone {
         let parts = Parts {
             words,
             number: entry.number,
-            name: self.name.into(),
+            called: self.called,
             schema: self.schema,
             id_seed: shared.id_seed,
             view,

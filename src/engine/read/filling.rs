@@ -112,7 +112,8 @@ impl Hunt<'_> {
         // Some may turn out to be older than what stands elsewhere.
         let mut here = (self.rank)(&unsent, self.wanted.saturating_mul(2).saturating_add(SPARE_ROWS));
         let question = self.question(here.hits.iter().map(|(_, slot)| self.id(*slot)).collect());
-        let answer = elsewhere.nearest(self.collection.name(), question, filling.until)?;
+        let there = self.collection.inner().mirror_name();
+        let answer = elsewhere.nearest(&there, question, filling.until)?;
         let outdated = self.outdated(&here.hits, &answer);
         if !outdated.is_empty() {
             here = (self.rank)(&unsent.with(&[], &outdated), self.wanted);

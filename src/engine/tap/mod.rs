@@ -185,10 +185,24 @@ impl Tap {
         Ok(self.shared.shown_collections().into_iter().map(TapCollection::new).collect())
     }
 
-    /// Opens or makes a collection.
+    /// Opens or makes the collection that the database calls so.
     pub(crate) fn collection(&self, name: &str, schema: &Schema) -> Result<TapCollection> {
         self.tie().ensure_open()?;
-        Ok(TapCollection::new(self.shared.find_or_create(name, schema.clone())?))
+        let inner = match self.shared.find_there(name) {
+            Some(inner) => inner,
+            None => self.shared.adopt(name, schema)?,
+        };
+        Ok(TapCollection::new(inner))
+    }
+
+    /// What the database calls the collection that a caller calls so.
+    pub(crate) fn name_there(&self, name: &str) -> String {
+        self.shared.name_there(name)
+    }
+
+    /// The other way round: what to call the database's collection before a caller.
+    pub(crate) fn name_here(&self, there: &str) -> String {
+        self.shared.name_here(there)
     }
 
     /// Everything up to this commit is clean in all collections, or was replaced since; wakes who waits for it in
@@ -217,9 +231,10 @@ impl Tap {
 
 impl TapCollection {
     fn new(inner: Arc<Inner>) -> Self {
-        Self { name: inner.name(), inner }
+        Self { name: inner.mirror_name(), inner }
     }
 
+    /// What the database calls it. Callers may have another name for it.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

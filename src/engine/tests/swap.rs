@@ -87,6 +87,25 @@ fn a_swap_is_whole_or_nothing() {
 }
 
 #[test]
+fn each_row_of_a_replacement_stands_for_itself() {
+    let store = store(&SimDisk::new());
+    let docs = docs(&store);
+    docs.upsert(["a", "b", "c", "d"].map(waiting)).unwrap();
+    let ver = |id: &str| docs.document_seen("d").unwrap().into_iter().find(|(c, _)| c.id == id).unwrap().1;
+    let (a, b, c, d) = (ver("a"), ver("b"), ver("c"), ver("d"));
+    docs.upsert(["b", "d"].map(|id| waiting(id).text("newer"))).unwrap();
+    let rows =
+        vec![(waiting("a").text("new"), Some(a)), (waiting("b").text("new"), Some(b)), (waiting("z"), None)];
+    let ack = docs.replace(rows, vec![("c".into(), c), ("d".into(), d)]).unwrap();
+    let refused: Vec<_> = ack.results.iter().map(|result| result.rejected.as_deref()).collect();
+    assert_eq!(refused, [None, Some(crate::engine::CHANGED), None]);
+    assert_eq!(
+        ["a", "b", "c", "d"].map(|id| text(&docs, id)),
+        [Some("new".into()), Some("newer".into()), None, Some("newer".into())]
+    );
+}
+
+#[test]
 fn a_row_that_was_only_moved_is_what_was_seen() {
     let store = store(&SimDisk::new());
     let docs = docs(&store);

@@ -275,7 +275,7 @@ impl Draft {
             Change::Upsert(rows) => self.stage_rows(rows, tenant, clock, &mut staged),
             Change::Exchange(rows, gone) => self.stage_exchange(rows, gone, tenant, clock, &mut staged),
             Change::Swap(mut swap) => {
-                let gone = std::mem::take(&mut swap.gone).into_iter().map(|(id, _)| id).collect();
+                let gone = swap.removable(self, tenant);
                 let rows = swap.allowed(self, tenant, &mut staged);
                 self.stage_exchange(rows, gone, tenant, clock, &mut staged);
             }

@@ -5,7 +5,7 @@
 //! of it; of a fill each row for itself; a row that came, changed or went in between is never replaced.
 
 use super::draft::{Change, Draft, Order, Staged};
-use super::upsert::Ack;
+use super::upsert::{Ack, RowResult};
 use crate::engine::collection::Collection;
 use crate::engine::inner::Inner;
 use crate::error::{Error, ErrorKind, Result, excerpt};
@@ -40,6 +40,13 @@ impl Swap {
         }
     }
 
+    /// The ids that may go.
+    pub(super) fn removable(&mut self, draft: &Draft, tenant: Option<&str>) -> Vec<ChunkId> {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|(id, seen)| draft.version_of(id, tenant) == Some(*seen));
+        gone.into_iter().map(|(id, _)| id).collect()
+    }
+
     /// The rows that may be written; the others are refused.
     pub(super) fn allowed(
         self,
@@ -60,6 +67,24 @@ impl Swap {
 }
 
 impl Inner {
+    /// What of it replaces what was seen, of everybody's rows. Nobody waits for a mirror's database.
+    #[cfg_attr(not(feature = "ingest"), allow(dead_code, reason = "migrations are its user"))]
+    pub(crate) fn replace(
+        self: &Arc<Self>,
+        chunks: Vec<(Chunk, Option<Ver>)>,
+        gone: Vec<(ChunkId, Ver)>,
+    ) -> Result<Ack> {
+        let (mut results, rows, order) = self.swap_order(chunks, gone, false, None)?;
+        let done = self.line.commit(order)?;
+        self.after_write(rows + done.removed);
+        for (at, reason) in &done.refused {
+            results[*at].rejected = Some((*reason).to_owned());
+        }
+        let upserted = rows - done.refused.len();
+        let rejected = results.len() - upserted;
+        Ok(Ack { token: done.token, results, upserted, rejected, mirrored: false })
+    }
+
     fn swap(
         self: &Arc<Self>,
         chunks: Vec<(Chunk, Option<Ver>)>,
@@ -67,6 +92,18 @@ impl Inner {
         whole: bool,
         tenant: Option<&str>,
     ) -> Result<Ack> {
+        let (results, admitted, order) = self.swap_order(chunks, gone, whole, tenant)?;
+        self.store_rows(results, admitted, order)
+    }
+
+    /// What became of the chunks so far, how many were admitted, and the order.
+    fn swap_order(
+        self: &Arc<Self>,
+        chunks: Vec<(Chunk, Option<Ver>)>,
+        gone: Vec<(ChunkId, Ver)>,
+        whole: bool,
+        tenant: Option<&str>,
+    ) -> Result<(Vec<RowResult>, usize, Order)> {
         self.ensure_open()?;
         let (chunks, seen): (Vec<Chunk>, Vec<Option<Ver>>) = chunks.into_iter().unzip();
         let (results, rows) = self.admit_all(chunks.into_iter(), tenant);
@@ -76,12 +113,8 @@ impl Inner {
         }
         let admitted = rows.len();
         let rows = rows.into_iter().map(|(at, row)| (at, row, seen[at])).collect();
-        let order = Order {
-            collection: self.clone(),
-            tenant: tenant.map(Box::from),
-            change: Change::Swap(Swap { rows, gone, whole }),
-        };
-        self.store_rows(results, admitted, order)
+        let order = self.order(Change::Swap(Swap { rows, gone, whole }), tenant);
+        Ok((results, admitted, order))
     }
 }
 
@@ -90,12 +123,14 @@ impl Collection {
     /// Stores chunks and deletes others in one commit, if all that they replace is what was seen; an error of kind
     /// [`ErrorKind::Conflict`] if not, or if a chunk cannot be stored, and then nothing has changed.
     pub(crate) fn swap(&self, chunks: Vec<(Chunk, Option<Ver>)>, gone: Vec<(ChunkId, Ver)>) -> Result<Ack> {
+        let _turn = self.writes()?;
         self.inner().swap(chunks, gone, true, self.tenant_name())
     }
 
     /// Stores those of the chunks that replace what was seen; the results say which were not stored.
     pub(crate) fn fill(&self, chunks: Vec<(Chunk, Ver)>) -> Result<Ack> {
         let chunks = chunks.into_iter().map(|(chunk, seen)| (chunk, Some(seen))).collect();
+        let _turn = self.writes()?;
         self.inner().swap(chunks, Vec::new(), false, self.tenant_name())
     }
 

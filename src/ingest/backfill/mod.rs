@@ -5,7 +5,7 @@
 //! does not hold up others; an embedder that is away is waited for. Nothing is remembered on a disk: what has a vector has it, what is
 //! put aside is tried once more by the next process.
 
-mod pace;
+pub(super) mod pace;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 //! it stays until the test fills it.
 
 use super::*;
-use crate::engine::{Include, Response, Source};
+use crate::engine::{Include, Response, Source, Turns};
 use crate::filter::Filter;
 use crate::mirror::options::{Fallback, RebuildPolicy};
 use crate::mirror::remote::FaultClass;
@@ -157,6 +157,18 @@ fn the_database_answers_as_this_store_does_once_it_is_filled() {
         }
         assert_eq!((node.fallback().failed, node.fallback().last_error), (0, None));
     }
+}
+
+#[test]
+fn a_collection_that_gave_its_name_away_is_asked_for_by_the_databases() {
+    let world = filled(&schema(), 50);
+    let node = Node::met(&world, schema(), options());
+    let spare = node.store.create_collection("spare", Schema::new(3, Metric::L2)).unwrap();
+    Turns::of(&node.docs, &spare).unwrap().rename(["docs.old", DOCS]).unwrap();
+    let old = node.store.open_collection("docs.old").unwrap();
+    let found = told(&old.search(&[3.0, 1.0]).k(3).run().unwrap());
+    assert_eq!((found.0.len(), found.1), (3, Source::Database));
+    assert_eq!(found, node.nearest(3.0));
 }
 
 #[test]
