@@ -59,7 +59,9 @@ fn words_and_both_legs_are_searched_as_the_library_does() {
     assert_eq!(body["explain"]["text"]["candidates"], 4);
     assert!(body.get("degraded_legs").is_none());
     let body = search(json!({"text": "snow", "vector": [5.0, 5.0], "mode": "hybrid", "k": 2}));
-    assert_eq!(ids(&body), ["a", "d"], "{body}");
+    assert_eq!(ids(&body), ["d", "a"], "the nearest, and the only one with the word: {body}");
+    let rrf = json!({"text": "snow", "vector": [5.0, 5.0], "fusion": "rrf", "k": 2});
+    assert_eq!(ids(&search(rrf)), ["a", "d"], "both legs have found the first");
     let body = search(
         json!({"text": "snow", "vector": [5.0, 5.0], "fusion": "weighted", "vector_weight": 1.0, "k": 1}),
     );

@@ -170,7 +170,8 @@ impl Bed<'_> {
 
     /// Makes the tables: they are no part of what is measured.
     fn prepare(&self) -> Result<()> {
-        let mirror = Mirror::start(&Store::memory(), self.options())?;
+        let store = Store::memory();
+        let mirror = Mirror::start(&store, self.options())?;
         mirror.connect()?;
         mirror.stop(CLOSE)
     }
