@@ -35,9 +35,9 @@ mod wal;
 #[cfg(feature = "watch")]
 mod watch;
 
-pub use config::{Durability, GraphKind, Io, Language, Metric, Options, Schema};
+pub use config::{Durability, EmbeddingProfile, GraphKind, Io, Language, Metric, Options, Schema};
 #[cfg(feature = "embed")]
-pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, VectorCache};
+pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, ProviderOptions, Providers, VectorCache};
 pub use embed::{Embedder, Hashed, estimate_tokens};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Fusion, Hit, Include, Leg, LogStats,
@@ -50,7 +50,7 @@ pub use ids::{ChunkId, Seq};
 #[cfg(feature = "ingest")]
 pub use ingest::{
     Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Content, Cut, DocumentReport,
-    Documents, FolderOptions, Follow, FollowReport, Found, FoundFile, Kind, ParkedRow, find_files,
+    Documents, FolderOptions, Follow, FollowReport, Found, FoundFile, Kind, ParkedRow, TokenRate, find_files,
 };
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};
