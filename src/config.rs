@@ -1,5 +1,11 @@
 //! Settings as plain data: what a collection is, and how the store may use the machine.
 
+mod embedding;
+
+pub use embedding::EmbeddingProfile;
+#[cfg(feature = "embed")]
+pub(crate) use embedding::check_provider;
+
 use crate::error::{Error, Result};
 use crate::limits;
 use serde::{Deserialize, Serialize};
@@ -168,6 +174,10 @@ pub struct Schema {
     /// for texts of many languages.
     #[serde(default, skip_serializing_if = "Language::is_default")]
     pub language: Language,
+    /// Who makes the vectors of texts. Default: none, and vectors are given. Whoever has it at hand (a server, the command line) embeds
+    /// what comes without a vector; the store itself embeds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingProfile>,
 }
 
 impl Schema {
@@ -182,6 +192,7 @@ impl Schema {
             ef_construction: 200,
             tenant_required: false,
             language: Language::English,
+            embedding: None,
         }
     }
 
@@ -220,6 +231,13 @@ impl Schema {
         self
     }
 
+    /// Sets [`Schema::embedding`].
+    #[must_use]
+    pub fn embedding(mut self, profile: EmbeddingProfile) -> Self {
+        self.embedding = Some(profile);
+        self
+    }
+
     /// Refuses what cannot work, with the reason.
     pub(crate) fn validate(&self) -> Result<()> {
         within("dim", self.dim, 1, limits::DIM_MAX, "shorten the vectors")?;
@@ -241,7 +259,7 @@ impl Schema {
                 self.metric
             )));
         }
-        Ok(())
+        self.embedding.as_ref().map_or(Ok(()), EmbeddingProfile::validate)
     }
 }
 
@@ -433,6 +451,19 @@ mod tests {
         assert!(error.contains("hamming") && error.contains("cosine, l2, dot, l1"), "{error}");
     }
 
+    /// What stores and databases hold that were written before there were profiles, and what those programs read.
+    #[test]
+    fn a_schema_without_a_profile_is_written_as_it_always_was() {
+        let plain = Schema::new(4, Metric::L2);
+        let text = serde_json::to_string(&plain).unwrap();
+        assert!(!text.contains("embedding"), "{text}");
+        assert_eq!(serde_json::from_str::<Schema>(&text).unwrap(), plain);
+        let with = plain.clone().embedding(EmbeddingProfile::new("hashed", "nearfield-hashed-4"));
+        let text = serde_json::to_string(&with).unwrap();
+        assert_eq!(serde_json::from_str::<Schema>(&text).unwrap(), with);
+        assert_ne!(with, plain, "it is another schema");
+    }
+
     #[test]
     fn impossible_schemas_name_the_value_and_the_limit() {
         for (schema, value, limit) in [
@@ -444,6 +475,23 @@ mod tests {
             let error = schema.validate().unwrap_err().to_string();
             assert!(error.contains(value) && error.contains(limit), "{error}");
         }
+        for (provider, model, told) in [
+            ("", "m", "\"\" is no provider's name"),
+            ("Open", "m", "lower-case"),
+            ("1st", "m", "lower-case"),
+            ("a.b", "m", "lower-case"),
+            (&"p".repeat(65), "m", "1 to 64 bytes"),
+            ("p", "", "is 0; it must be 1 to 512"),
+            ("p", &"m".repeat(513), "is 513"),
+            ("p", "a\nb", "cannot be seen"),
+            ("p", " m", "spaces around"),
+        ] {
+            let schema = Schema::new(4, Metric::L2).embedding(EmbeddingProfile::new(provider, model));
+            let error = schema.validate().unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        let good = EmbeddingProfile::new(format!("a-b_1{}", "p".repeat(59)), "org/Model 1:latest");
+        Schema::new(4, Metric::L2).embedding(good).validate().unwrap();
         assert!(Schema::new(4, Metric::L1).graph(GraphKind::Flat).validate().is_err());
         assert!(Options::default().build_threads(0).validate().is_err());
     }

@@ -35,9 +35,9 @@ mod wal;
 #[cfg(feature = "watch")]
 mod watch;
 
-pub use config::{Durability, GraphKind, Io, Language, Metric, Options, Schema};
+pub use config::{Durability, EmbeddingProfile, GraphKind, Io, Language, Metric, Options, Schema};
 #[cfg(feature = "embed")]
-pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, VectorCache};
+pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, ProviderOptions, Providers, VectorCache};
 pub use embed::{Embedder, Hashed, estimate_tokens};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Fusion, Hit, Include, Leg, LogStats,
@@ -52,7 +52,7 @@ pub use ingest::{
     Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Comparison, ComparisonOptions,
     Content, Cut, Differences, DocumentReport, Documents, Dropped, FolderOptions, Follow, FollowReport,
     Found, FoundFile, Kind, Migration, MigrationEstimate, MigrationOptions, MigrationRates, MigrationState,
-    MigrationStatus, ParkedRow, Queries, SideComparison, SwitchOptions, Switched, Undone, find_files,
+    MigrationStatus, ParkedRow, Queries, SideComparison, SwitchOptions, Switched, Undone, TokenRate, find_files,
 };
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};

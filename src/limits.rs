@@ -18,6 +18,8 @@ pub const VECTOR_NORM_SQUARED_MAX: f64 = 1e37;
 pub const VECTOR_NORM_SQUARED_MIN: f64 = 1e-30;
 /// Bytes of a collection's name.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Bytes of the name of a provider of embeddings.
+pub const PROVIDER_BYTES_MAX: usize = 64;
 /// Neighbours that one search can ask for.
 pub const K_MAX: usize = 10_000;
 /// Width of the beam that one search can ask for.

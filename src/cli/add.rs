@@ -9,8 +9,8 @@ use super::progress::Progress;
 use super::{Global, expect_store, output};
 use crate::ingest::{is_of_file, remove_gone};
 use crate::{
-    Chunking, Collection, DocumentReport, Documents, Embedder, Error, ErrorKind, FolderOptions, Found,
-    FoundFile, Metric, Result, Schema, Store, find_files,
+    Chunking, Collection, DocumentReport, Documents, EmbeddingProfile, Error, ErrorKind, FolderOptions,
+    Found, FoundFile, Metric, Providers, Result, Schema, Store, find_files,
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -35,28 +35,46 @@ pub(super) struct Args {
     /// Name of the collection; made if there is none
     #[arg(long, value_name = "NAME", default_value = "docs")]
     into: String,
-    /// Documents are named by their paths from here [default: this folder]
-    #[arg(long, value_name = "DIR")]
-    base: Option<PathBuf>,
     #[command(flatten)]
     embedder: EmbedderArgs,
-    /// Store chunks without vectors; `nearfield embed` makes them later. A new collection needs --dim or an embedder's width
+    /// Store chunks without vectors; `nearfield embed` makes them later. A new collection needs --dim, or --embedder for hashed or a
+    /// provider whose dimensions are set
     #[arg(long, help_heading = "Vectors")]
     no_vectors: bool,
     #[command(flatten)]
     which: Which,
-    /// Tokens of a chunk at most, by estimate
-    #[arg(long, value_name = "N", default_value_t = 384)]
-    tokens: usize,
-    /// Tokens of the chunk before that a chunk repeats
-    #[arg(long, value_name = "N", default_value_t = 48)]
-    overlap: usize,
+    #[command(flatten)]
+    cuts: Cuts,
     /// Remove documents below the named folders whose files are gone
     #[arg(long)]
     prune: bool,
     /// Say what would be done, and write and embed nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What documents are called, and where they are cut.
+#[derive(clap::Args, Clone)]
+pub(super) struct Cuts {
+    /// Documents are named by their paths from here [default: this folder]
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    /// Tokens of a chunk at most, by estimate
+    #[arg(long, value_name = "N", default_value_t = 384)]
+    tokens: usize,
+    /// Tokens of the chunk before that a chunk repeats
+    #[arg(long, value_name = "N", default_value_t = 48)]
+    overlap: usize,
+}
+
+impl Cuts {
+    pub(super) fn base(&self) -> PathBuf {
+        self.base.clone().unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    pub(super) fn chunking(&self) -> Chunking {
+        Chunking { tokens: self.tokens, overlap: self.overlap }
+    }
 }
 
 /// Which files of a folder.
@@ -125,14 +143,16 @@ struct Told {
 /// True if every file is in.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
     let from = Instant::now();
-    Chunking { tokens: args.tokens, overlap: args.overlap }.validate()?;
-    let base = args.base.clone().unwrap_or_else(|| PathBuf::from("."));
+    args.cuts.chunking().validate()?;
+    let base = args.cuts.base();
+    let settings = global.settings()?.settings;
+    let providers = settings.providers()?;
     let found = find(args, &base)?;
     let mut store = match (args.dry_run, expect_store(global.data())) {
         (true, Err(_)) => Store::memory(),
-        _ => Store::open(global.data(), global.settings()?.settings.store)?,
+        _ => Store::open(global.data(), settings.store)?,
     };
-    let done = add(args, &base, found, &mut store, Progress::new(global.quiet));
+    let done = add(args, &providers, found, &mut store, Progress::new(global.quiet));
     let closed = store.close(CLOSE);
     let mut report = done?;
     closed?;
@@ -158,16 +178,26 @@ fn find(args: &Args, base: &Path) -> Result<Found> {
     Ok(all)
 }
 
-fn add(args: &Args, base: &Path, found: Found, store: &mut Store, progress: Progress) -> Result<Report> {
-    let embedder = if args.no_vectors { None } else { Some(args.embedder.open(store)?) };
-    if args.dry_run && store.open_collection(&args.into).is_err() {
+fn add(
+    args: &Args,
+    providers: &Providers,
+    found: Found,
+    store: &mut Store,
+    progress: Progress,
+) -> Result<Report> {
+    let there = store.open_collection(&args.into).ok();
+    let schema = there.as_ref().map(Collection::schema);
+    let chosen = if args.no_vectors { None } else { Some(args.embedder.open(store, providers, schema)?) };
+    if args.dry_run && there.is_none() {
         *store = Store::memory();
     }
-    let docs = open(args, store, embedder.as_deref())?;
-    let chunking = Chunking { tokens: args.tokens, overlap: args.overlap };
-    let mut documents = Documents::of(&docs).chunking(chunking);
-    if let Some(embedder) = &embedder {
-        documents = documents.embedder(embedder.as_ref());
+    let docs = open(&args.into, store, || match &chosen {
+        Some(chosen) => Ok((Some(chosen.embedder.dim()), chosen.profile.clone())),
+        None => args.embedder.planned(providers),
+    })?;
+    let mut documents = Documents::of(&docs).chunking(args.cuts.chunking());
+    if let Some(chosen) = &chosen {
+        documents = documents.embedder(&*chosen.embedder);
     }
     let told = |(file, why): (String, String)| Told { file, why };
     let report = Report {
@@ -190,7 +220,8 @@ fn add(args: &Args, base: &Path, found: Found, store: &mut Store, progress: Prog
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..args.embedder.threads().min(found.files.len()) {
+        let threads = chosen.as_ref().map_or(1, |chosen| chosen.threads);
+        for _ in 1..threads.min(found.files.len()) {
             scope.spawn(work);
         }
         work();
@@ -201,22 +232,28 @@ fn add(args: &Args, base: &Path, found: Found, store: &mut Store, progress: Prog
     let mut report = report.into_inner();
     report.failed.sort_by(|a, b| a.file.cmp(&b.file));
     if args.prune {
-        report.files_pruned = prune(args, base, &docs)?;
+        report.files_pruned = prune(args, &docs)?;
     }
     Ok(report)
 }
 
-fn open(args: &Args, store: &Store, embedder: Option<&dyn Embedder>) -> Result<Collection> {
-    match (store.open_collection(&args.into), embedder) {
-        (Err(e), Some(embedder)) if e.kind() == ErrorKind::NotFound => {
-            store.create_collection(&args.into, Schema::new(embedder.dim(), Metric::Cosine))
-        }
-        (Err(e), None) if e.kind() == ErrorKind::NotFound => Err(Error::invalid(format!(
-            "there is no collection {:?}, and without an embedder nobody says how wide its vectors are; create it first",
-            args.into
-        ))),
-        (opened, _) => opened,
+/// The collection; a new one as `planned` says, its width and its profile.
+pub(super) fn open(
+    name: &str,
+    store: &Store,
+    planned: impl FnOnce() -> Result<(Option<usize>, Option<EmbeddingProfile>)>,
+) -> Result<Collection> {
+    match store.open_collection(name) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        opened => return opened,
     }
+    let (dim, profile) = planned()?;
+    let dim = dim.ok_or_else(|| {
+        Error::invalid(format!(
+            "there is no collection {name:?}, and nobody says how wide its vectors are; create it first, or give --dim"
+        ))
+    })?;
+    store.create_collection(name, Schema { embedding: profile, ..Schema::new(dim, Metric::Cosine) })
 }
 
 /// Adds one file. An error is everyone's: nothing can be written, or nobody embeds.
@@ -262,8 +299,9 @@ impl Report {
 }
 
 /// Removes documents of files that are gone; says how many there were.
-fn prune(args: &Args, base: &Path, docs: &Collection) -> Result<usize> {
-    args.paths.iter().map(|path| remove_gone(docs, path, base, args.dry_run)).sum()
+fn prune(args: &Args, docs: &Collection) -> Result<usize> {
+    let base = args.cuts.base();
+    args.paths.iter().map(|path| remove_gone(docs, path, &base, args.dry_run)).sum()
 }
 
 fn told(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no password is told, whatever place it came from.
 
-use super::settings::{Entry, Loaded, Place, TEMPLATE, Unit, entries, is_live, is_secret};
+use super::settings::{EXAMPLE, Entry, Loaded, Place, Settings, TEMPLATE, Unit, entries, is_live, is_secret};
 use super::wrap::lines;
 use super::{Global, output};
 use crate::{Error, ErrorKind, Result};
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
         return out.write_all(TEMPLATE.as_bytes()).map_err(output);
     }
     let loaded = global.settings()?;
-    let entries = entries();
+    let entries = named(entries(), &loaded, args.explain.is_some());
     let begins = args.explain.as_deref().unwrap_or_default();
     let told: Vec<Told> = entries
         .iter()
@@ -60,9 +60,24 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
     text(&told, &loaded, out).map_err(output)
 }
 
+/// Settings of what people name, once for each name; where nothing has one, under the example's if they are explained.
+fn named(entries: Vec<Entry>, loaded: &Loaded, is_explained: bool) -> Vec<Entry> {
+    let mut names: Vec<&str> = loaded.settings.embedding.keys().map(String::as_str).collect();
+    if names.is_empty() && is_explained {
+        names.push(EXAMPLE);
+    }
+    let each = |entry: Entry| {
+        let keys = Settings::each_named(&entry.key, &names);
+        keys.into_iter().map(move |key| Entry { key, ..entry.clone() })
+    };
+    entries.into_iter().flat_map(each).collect()
+}
+
 impl<'a> Told<'a> {
     fn of(entry: &'a Entry, loaded: &Loaded, is_explained: bool) -> Option<Self> {
-        let (value, place) = loaded.values.get(&entry.key)?;
+        let default = || Some((serde_json::from_str(&entry.default).ok()?, Place::Default));
+        let (value, place) = loaded.values.get(&entry.key).cloned().or_else(default)?;
+        let value = &value;
         Some(Self {
             name: &entry.key,
             value: if is_secret(&entry.key) { masked(value) } else { value.clone() },

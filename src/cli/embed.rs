@@ -4,12 +4,14 @@ use super::embedder::EmbedderArgs;
 use super::import::json;
 use super::progress::Progress;
 use super::{Global, expect_store, output};
-use crate::{Backfill, BackfillOptions, BackfillState, BackfillStatus, Result, Store};
+use crate::{
+    Backfill, BackfillOptions, BackfillState, BackfillStatus, ParkedRow, ProviderOptions, Providers, Result,
+    Store,
+};
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) const EXIT_CODES: &str = "Exit codes: 0 every chunk with a text has a vector, 1 some have none (they were refused, or --tokens-max is used \
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 every chunk with a text has a vector, 1 some have none (they were refused, now or before, or --tokens-max is used \
                                      up) or the service is away, 2 the command line is wrong.";
 /// How long closing may link rows that wait.
 const CLOSE: Duration = Duration::from_secs(600);
@@ -30,6 +32,12 @@ pub(super) struct Args {
     /// Tokens in all, by estimate; then it ends [default: no limit]
     #[arg(long, value_name = "N")]
     tokens_max: Option<u64>,
+    /// Try chunks again that were refused before
+    #[arg(long)]
+    retry: bool,
+    /// Tell which chunks were refused, and why, and embed nothing
+    #[arg(long, conflicts_with_all = ["retry", "dry_run"])]
+    list_parked: bool,
     /// Say how much waits, and embed nothing
     #[arg(long)]
     dry_run: bool,
@@ -38,8 +46,17 @@ pub(super) struct Args {
 /// True if nothing waits any more.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
     expect_store(global.data())?;
-    let store = Store::open(global.data(), global.settings()?.settings.store)?;
-    let done = fill(args, global, &store);
+    let settings = global.settings()?.settings;
+    let providers = settings.providers()?;
+    let store = Store::open(global.data(), settings.store)?;
+    if args.list_parked {
+        let parked = parked(args, &store);
+        let closed = store.close(CLOSE);
+        let parked = parked?;
+        closed?;
+        return list(args, &parked, global.json, out).map(|()| true);
+    }
+    let done = fill(args, global, &providers, &store);
     let closed = store.close(CLOSE);
     let status = done?;
     closed?;
@@ -51,12 +68,34 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<b
     Ok(status.pending == 0)
 }
 
-fn fill(args: &Args, global: &Global, store: &Store) -> Result<BackfillStatus> {
+fn parked(args: &Args, store: &Store) -> Result<Vec<ParkedRow>> {
     let docs = store.open_collection(&args.collection)?;
-    let embedder = Arc::from(args.embedder.open(store)?);
+    Backfill::parked(&docs, &args.embedder.model_name(docs.schema())?)
+}
+
+fn list(args: &Args, parked: &[ParkedRow], is_json: bool, out: &mut dyn Write) -> Result<()> {
+    if is_json {
+        return json(&serde_json::json!({"collection": args.collection, "parked": parked}), out);
+    }
+    let lines = parked.iter().try_for_each(|row| writeln!(out, "{}: {}", row.id, row.why));
+    lines
+        .and_then(|()| writeln!(out, "{} chunks of {} were refused", parked.len(), args.collection))
+        .map_err(output)
+}
+
+fn fill(args: &Args, global: &Global, providers: &Providers, store: &Store) -> Result<BackfillStatus> {
+    let docs = store.open_collection(&args.collection)?;
+    let chosen = args.embedder.open(store, providers, Some(docs.schema()))?;
+    if args.retry && !args.dry_run {
+        Backfill::forget_parked(&docs, chosen.embedder.model());
+    }
+    let (tokens_per_s, tokens_max) = chosen.budget();
+    let batch = chosen.options.as_ref().map_or(BackfillOptions::default().batch, ProviderOptions::rows);
+    let embedder = chosen.embedder;
     let options = BackfillOptions {
-        tokens_per_s: args.tokens_per_s,
-        tokens_max: if args.dry_run { Some(0) } else { args.tokens_max },
+        tokens_per_s: args.tokens_per_s.or(tokens_per_s),
+        tokens_max: if args.dry_run { Some(0) } else { args.tokens_max.or(tokens_max) },
+        batch,
         ..BackfillOptions::default()
     };
     let bar = Progress::new(global.quiet).bar("embed", docs.stats().pending);
@@ -77,11 +116,14 @@ fn told(status: &BackfillStatus, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "  {overtaken} were changed meanwhile")?;
     }
     if status.state == BackfillState::Spent {
-        writeln!(out, "  --tokens-max is used up")?;
+        writeln!(out, "  the tokens that are allowed are used up")?;
     }
     for row in status.parked_rows.iter().take(TOLD) {
         writeln!(out, "  {} was refused: {}", row.id, row.why)?;
     }
     let rest = parked.saturating_sub(TOLD);
-    if rest > 0 { writeln!(out, "  and {rest} more") } else { Ok(()) }
+    if rest > 0 {
+        writeln!(out, "  and {rest} more")?;
+    }
+    if *parked > 0 { writeln!(out, "  --retry tries them again, --list-parked names all") } else { Ok(()) }
 }

@@ -1,13 +1,21 @@
-//! Who makes vectors, from the flags of a command.
+//! Who makes vectors: what the flags of a command say, or else the collection's profile, by the providers of the settings.
 
-use crate::{Embedder, Error, Hashed, HttpEmbedder, HttpOptions, Result, Store, VectorCache};
+use crate::{
+    Embedder, EmbeddingProfile, Error, ErrorKind, Hashed, HttpEmbedder, HttpOptions, ProviderOptions,
+    Providers, Result, Schema, Store, VectorCache,
+};
+use std::sync::Arc;
+
+/// Requests at a time where nobody says how many.
+const CONCURRENCY: usize = 4;
 
 /// Who makes vectors of texts.
 #[derive(clap::Args, Clone)]
 pub(super) struct EmbedderArgs {
-    /// hashed, which is built in and knows words and no meaning; or the address of a service that speaks OpenAI's API, with --model
-    #[arg(long, value_name = "hashed|URL", default_value = "hashed", help_heading = "Vectors")]
-    embedder: String,
+    /// hashed, which is built in and knows words and no meaning; a provider of the settings, or the address of a service that speaks
+    /// OpenAI's API, with --model [default: the collection's; hashed for one that has none]
+    #[arg(long, value_name = "hashed|NAME|URL", help_heading = "Vectors")]
+    embedder: Option<String>,
     /// The service's model
     #[arg(long, value_name = "NAME", help_heading = "Vectors")]
     model: Option<String>,
@@ -20,12 +28,30 @@ pub(super) struct EmbedderArgs {
     /// Variable of the environment that holds the service's key
     #[arg(long, value_name = "NAME", help_heading = "Vectors")]
     key_env: Option<String>,
-    /// Texts of one request
-    #[arg(long, value_name = "N", default_value_t = 256, help_heading = "Vectors")]
-    embed_batch: usize,
-    /// Requests at a time
-    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Vectors")]
-    embed_concurrency: usize,
+    /// Texts of one request [default: 256, or as the provider's settings say]
+    #[arg(long, value_name = "N", help_heading = "Vectors")]
+    embed_batch: Option<usize>,
+    /// Requests at a time [default: 4, or as the provider's settings say]
+    #[arg(long, value_name = "N", help_heading = "Vectors")]
+    embed_concurrency: Option<usize>,
+}
+
+/// Who was chosen.
+pub(super) struct Chosen {
+    pub(super) embedder: Arc<dyn Embedder>,
+    /// What a new collection is to remember of it; nothing of a service that the settings do not name.
+    pub(super) profile: Option<EmbeddingProfile>,
+    /// The settings of its provider, if it has some.
+    pub(super) options: Option<ProviderOptions>,
+    /// How many files are worked on at a time.
+    pub(super) threads: usize,
+}
+
+/// What the flags name.
+enum Named<'a> {
+    Hashed,
+    Provider(&'a str, &'a ProviderOptions),
+    Url(&'a str),
 }
 
 /// Who made the vectors that are there.
@@ -67,26 +93,179 @@ impl OldEmbedderArgs {
 }
 
 impl EmbedderArgs {
-    /// The embedder; of a service, behind the cache of `store`, so that it is paid once for a text.
-    pub(super) fn open(&self, store: &Store) -> Result<Box<dyn Embedder>> {
-        if self.embedder == "hashed" {
-            let given = [self.model.is_some(), self.key_file.is_some(), self.key_env.is_some()];
-            if given.contains(&true) {
-                return Err(Error::invalid(
-                    "--model and keys are a service's; name its address with --embedder",
-                ));
-            }
-            return Ok(Box::new(self.dim.map_or_else(|| Ok(Hashed::default()), Hashed::new)?));
-        }
-        let Some(model) = &self.model else {
-            return Err(Error::invalid(format!(
-                "the service at {} has models; name one with --model",
-                self.embedder
-            )));
+    /// The embedder for a collection of this schema, or for one that is still to be made; of a service, behind the cache of `store`, so
+    /// that it is paid once for a text.
+    pub(super) fn open(
+        &self,
+        store: &Store,
+        providers: &Providers,
+        schema: Option<&Schema>,
+    ) -> Result<Chosen> {
+        let profile =
+            schema.and_then(|schema| schema.embedding.as_ref().map(|profile| (profile, schema.dim)));
+        let chosen = match profile {
+            Some((profile, dim)) if self.embedder.is_none() => self.of_profile(profile, dim, providers)?,
+            _ => self.of_flags(providers)?,
         };
-        let mut options = HttpOptions::new(&self.embedder, model)
-            .batch(self.embed_batch)
-            .concurrency(self.embed_concurrency);
+        if let Some((profile, _)) = profile
+            && profile.model != chosen.embedder.model()
+        {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the collection's vectors are made by {profile}, and not by {}; leave --embedder and --model away",
+                    chosen.embedder.model()
+                ),
+            ));
+        }
+        if chosen.options.is_none() && chosen.profile.is_some() {
+            return Ok(chosen);
+        }
+        Ok(match VectorCache::open(store, VectorCache::BYTES) {
+            Ok(cache) => Chosen { embedder: Arc::new(cache.before(chosen.embedder)), ..chosen },
+            // A dry run has a store in memory.
+            Err(_) => chosen,
+        })
+    }
+
+    /// What a collection that is made without vectors is to be: its width, and who is to make them if that is said.
+    pub(super) fn planned(&self, providers: &Providers) -> Result<(Option<usize>, Option<EmbeddingProfile>)> {
+        if self.embedder.is_none() {
+            return Ok((self.dim, None));
+        }
+        Ok(match self.named(providers)? {
+            Named::Hashed => {
+                let dim = self.dim.unwrap_or(Hashed::default().dim());
+                (Some(dim), Some(Providers::hashed(dim)))
+            }
+            Named::Provider(name, options) => {
+                let known = Some(options.dimensions).filter(|dimensions| *dimensions > 0);
+                (self.dim.or(known), Some(EmbeddingProfile::new(name, self.model_of(name)?)))
+            }
+            Named::Url(url) => (self.dim, self.profile_of_url(url, providers)?),
+        })
+    }
+
+    /// The model that the collection's vectors are of, as far as that can be said without asking anybody.
+    pub(super) fn model_name(&self, schema: &Schema) -> Result<String> {
+        let own = schema.embedding.as_ref().map(|profile| profile.model.clone());
+        let hashed = || Providers::hashed(self.dim.unwrap_or(schema.dim)).model;
+        match self.embedder.as_deref() {
+            None | Some(Providers::HASHED) => Ok(self.model.clone().or(own).unwrap_or_else(hashed)),
+            Some(name) => self.model_of(name),
+        }
+    }
+
+    fn named<'a>(&'a self, providers: &'a Providers) -> Result<Named<'a>> {
+        match self.embedder.as_deref() {
+            None | Some(Providers::HASHED) => Ok(Named::Hashed),
+            Some(url) if url.contains("://") => Ok(Named::Url(url)),
+            Some(name) => match providers.get(name) {
+                Some(options) => Ok(Named::Provider(name, options)),
+                None => {
+                    let known: Vec<&str> = providers.names().collect();
+                    Err(Error::invalid(format!(
+                        "{name:?} is neither an address nor a provider; known are: {}, and the settings make others known in sections \
+                         embedding.NAME",
+                        known.join(", ")
+                    )))
+                }
+            },
+        }
+    }
+
+    fn model_of(&self, who: &str) -> Result<String> {
+        self.model
+            .clone()
+            .ok_or_else(|| Error::invalid(format!("the service at {who} has models; name one with --model")))
+    }
+
+    fn has_key(&self) -> bool {
+        self.key_file.is_some() || self.key_env.is_some()
+    }
+
+    fn of_profile(&self, profile: &EmbeddingProfile, dim: usize, providers: &Providers) -> Result<Chosen> {
+        let is_other = self.model.as_ref().is_some_and(|model| *model != profile.model);
+        if is_other || self.has_key() || self.dim.is_some_and(|wanted| wanted != dim) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the collection's vectors are made by {profile}, {dim} numbers each, with the key of its settings; leave --model, --dim \
+                     and keys away, or name somebody with --embedder who makes the same"
+                ),
+            ));
+        }
+        let options = providers.get(&profile.provider).map(|options| self.over(options));
+        let embedder = match &options {
+            Some(options) => one(&profile.provider, options)?.embedder(profile, dim)?,
+            None => providers.embedder(profile, dim)?,
+        };
+        Ok(Chosen { embedder, profile: Some(profile.clone()), threads: threads(options.as_ref()), options })
+    }
+
+    fn of_flags(&self, providers: &Providers) -> Result<Chosen> {
+        match self.named(providers)? {
+            Named::Hashed => {
+                if self.model.is_some() || self.has_key() {
+                    return Err(Error::invalid(
+                        "--model and keys are a service's; name its address with --embedder",
+                    ));
+                }
+                let hashed = self.dim.map_or_else(|| Ok(Hashed::default()), Hashed::new)?;
+                let profile = Some(Providers::hashed(hashed.dim()));
+                Ok(Chosen { embedder: Arc::new(hashed), profile, options: None, threads: threads(None) })
+            }
+            Named::Provider(name, options) => {
+                if self.has_key() {
+                    return Err(Error::invalid(format!("the key of {name} is a matter of its settings")));
+                }
+                let (profile, options) =
+                    (EmbeddingProfile::new(name, self.model_of(name)?), self.over(options));
+                let known = Some(options.dimensions).filter(|dimensions| *dimensions > 0);
+                let one = one(name, &options)?;
+                let embedder = match self.dim.or(known) {
+                    Some(dim) => one.embedder(&profile, dim)?,
+                    None => one.seen(&profile)?,
+                };
+                Ok(Chosen {
+                    embedder,
+                    profile: Some(profile),
+                    threads: threads(Some(&options)),
+                    options: Some(options),
+                })
+            }
+            Named::Url(url) => {
+                let embedder: Arc<dyn Embedder> = Arc::new(HttpEmbedder::new(self.http(url)?)?);
+                let threads = self.embed_concurrency.unwrap_or(CONCURRENCY).clamp(1, 64);
+                Ok(Chosen { embedder, profile: self.profile_of_url(url, providers)?, options: None, threads }
+                    .of_service())
+            }
+        }
+    }
+
+    /// A provider's settings with what flags say above them.
+    fn over(&self, options: &ProviderOptions) -> ProviderOptions {
+        ProviderOptions {
+            batch: self.embed_batch.unwrap_or(options.batch),
+            concurrency: self.embed_concurrency.unwrap_or(options.concurrency),
+            ..options.clone()
+        }
+    }
+
+    /// Who is at this address, by the settings.
+    fn profile_of_url(&self, url: &str, providers: &Providers) -> Result<Option<EmbeddingProfile>> {
+        let model = self.model_of(url)?;
+        let plain = |url: &str| url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let is_there =
+            |name: &&str| providers.get(name).is_some_and(|options| plain(&options.url) == plain(url));
+        let name = providers.names().find(is_there);
+        Ok(name.map(|name| EmbeddingProfile::new(name, model)))
+    }
+
+    fn http(&self, url: &str) -> Result<HttpOptions> {
+        let mut options = HttpOptions::new(url, self.model_of(url)?)
+            .batch(self.embed_batch.unwrap_or(256))
+            .concurrency(self.embed_concurrency.unwrap_or(CONCURRENCY));
         if let Some(dim) = self.dim {
             options = options.dim(dim);
         }
@@ -96,17 +275,30 @@ impl EmbedderArgs {
         if let Some(name) = &self.key_env {
             options = options.key_env(name)?;
         }
-        let embedder = HttpEmbedder::new(options)?;
-        Ok(match VectorCache::open(store, VectorCache::BYTES) {
-            Ok(cache) => Box::new(cache.before(embedder)),
-            // A dry run has a store in memory.
-            Err(_) => Box::new(embedder),
-        })
+        Ok(options)
+    }
+}
+
+impl Chosen {
+    /// Marks it as somebody who is asked over a network.
+    fn of_service(self) -> Self {
+        Self { options: Some(ProviderOptions::default()), ..self }
     }
 
-    /// How many files are worked on at a time.
-    pub(super) fn threads(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if self.embedder == "hashed" { cores } else { self.embed_concurrency.clamp(1, 64) }
+    /// Tokens a second and in all that the settings allow.
+    pub(super) fn budget(&self) -> (Option<u64>, Option<u64>) {
+        let limit =
+            |value: fn(&ProviderOptions) -> u64| self.options.as_ref().map(value).filter(|max| *max > 0);
+        (limit(|options| options.tokens_per_s), limit(|options| options.tokens_max))
     }
+}
+
+/// One provider alone, with these settings.
+fn one(name: &str, options: &ProviderOptions) -> Result<Providers> {
+    Providers::new([(name.to_owned(), options.clone())])
+}
+
+fn threads(options: Option<&ProviderOptions>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    options.map_or(cores, |options| options.concurrency.clamp(1, 64))
 }

@@ -1,13 +1,12 @@
 //! `nearfield watch`: a folder and a collection kept equal, in the foreground, until a signal.
 
-use super::add::Which;
+use super::add::{Cuts, Which, open};
 use super::embedder::EmbedderArgs;
 use super::import::json;
 use super::{Global, output};
-use crate::{Chunking, Error, ErrorKind, Metric, Result, Schema, Store, Watch, WatchOptions, WatchStatus};
+use crate::{Collection, Error, ErrorKind, Providers, Result, Store, Watch, WatchOptions, WatchStatus};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long closing may link rows that wait.
@@ -23,47 +22,44 @@ pub(super) struct Args {
     /// Name of the collection; made if there is none
     #[arg(long, value_name = "NAME", default_value = "docs")]
     into: String,
-    /// Documents are named by their paths from here [default: this folder]
-    #[arg(long, value_name = "DIR")]
-    base: Option<PathBuf>,
     #[command(flatten)]
     embedder: EmbedderArgs,
     #[command(flatten)]
     which: Which,
-    /// Tokens of a chunk at most, by estimate
-    #[arg(long, value_name = "N", default_value_t = 384)]
-    tokens: usize,
-    /// Tokens of the chunk before that a chunk repeats
-    #[arg(long, value_name = "N", default_value_t = 48)]
-    overlap: usize,
+    #[command(flatten)]
+    cuts: Cuts,
 }
 
 /// Watches until a signal.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<()> {
-    let store = Store::open(global.data(), global.settings()?.settings.store)?;
-    let done = watch(args, global, &store, out);
+    let settings = global.settings()?.settings;
+    let providers = settings.providers()?;
+    let store = Store::open(global.data(), settings.store)?;
+    let done = watch(args, global, &providers, &store, out);
     let closed = store.close(CLOSE);
     done.and(closed)
 }
 
-fn watch(args: &Args, global: &Global, store: &Store, out: &mut dyn Write) -> Result<()> {
-    let embedder = args.embedder.open(store)?;
-    let docs = match store.open_collection(&args.into) {
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            store.create_collection(&args.into, Schema::new(embedder.dim(), Metric::Cosine))?
-        }
-        opened => opened?,
-    };
+fn watch(
+    args: &Args,
+    global: &Global,
+    providers: &Providers,
+    store: &Store,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let there = store.open_collection(&args.into).ok();
+    let chosen = args.embedder.open(store, providers, there.as_ref().map(Collection::schema))?;
+    let docs = open(&args.into, store, || Ok((Some(chosen.embedder.dim()), chosen.profile.clone())))?;
     let options = WatchOptions {
         root: args.dir.clone(),
-        base: args.base.clone().unwrap_or_else(|| PathBuf::from(".")),
+        base: args.cuts.base(),
         files: args.which.options(),
-        chunking: Chunking { tokens: args.tokens, overlap: args.overlap },
+        chunking: args.cuts.chunking(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|e| Error::new(ErrorKind::Unavailable, "a runtime cannot be made").with_source(e))?;
-    let watch = Watch::start(&docs, Some(Arc::from(embedder)), options)?;
+    let watch = Watch::start(&docs, Some(chosen.embedder), options)?;
     runtime.block_on(async {
         let mut ends = std::pin::pin!(super::serve::signal()?);
         let mut told = WatchStatus::default();

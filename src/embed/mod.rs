@@ -1,13 +1,15 @@
 //! From texts to vectors.
 //!
-//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, and the
-//! cache that embeds nothing twice. Knows no chunk; of a store only where its files are.
+//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, the
+//! cache that embeds nothing twice, and what a collection's profile stands for. Knows no chunk; of a store only where its files are.
 
 #[cfg(feature = "embed")]
 mod cache;
 mod hashed;
 #[cfg(feature = "embed")]
 mod http;
+#[cfg(feature = "embed")]
+mod providers;
 mod tokens;
 
 #[cfg(feature = "embed")]
@@ -15,9 +17,12 @@ pub use cache::{CacheStats, Cached, VectorCache};
 pub use hashed::Hashed;
 #[cfg(feature = "embed")]
 pub use http::{HttpEmbedder, HttpOptions};
+#[cfg(feature = "embed")]
+pub use providers::{ProviderOptions, Providers};
 pub use tokens::estimate_tokens;
 
 use crate::error::{Error, ErrorKind, Result};
+use std::time::Duration;
 
 /// Somebody who turns texts into vectors of one width.
 pub trait Embedder: Send + Sync {
@@ -29,6 +34,13 @@ pub trait Embedder: Send + Sync {
 
     /// One vector for each text, in their order. All of them or an error.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
+
+    /// The same for somebody who waits: an error of kind [`ErrorKind::Unavailable`] when `patience` is over. Whoever asks nobody takes its
+    /// time all the same.
+    fn embed_within(&self, texts: &[&str], patience: Duration) -> Result<Vec<Vec<f32>>> {
+        let _ = patience;
+        self.embed(texts)
+    }
 
     /// A vector or an error for each text, in their order: what one text is to blame for (an error of kind
     /// [`ErrorKind::Invalid`]) costs no other its vector.
@@ -63,6 +75,10 @@ impl<E: Embedder + ?Sized> Embedder for std::sync::Arc<E> {
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         (**self).embed(texts)
+    }
+
+    fn embed_within(&self, texts: &[&str], patience: Duration) -> Result<Vec<Vec<f32>>> {
+        (**self).embed_within(texts, patience)
     }
 
     fn embed_each(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {

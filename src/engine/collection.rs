@@ -9,6 +9,7 @@ use super::view::{View, is_whole};
 use super::write::draft::Pick;
 use super::write::upsert::{Ack, Token};
 use crate::config::{Metric, Schema};
+use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::ids::{ChunkId, Slot, Ver};
@@ -286,6 +287,22 @@ impl Collection {
     /// Counts and bytes.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.inner)
+    }
+
+    /// Whether both are handles of one collection, whatever it is called; tenants do not count.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether it was dropped: all calls answer with an error then.
+    pub fn is_dropped(&self) -> bool {
+        self.inner.ensure_open().is_err()
+    }
+
+    /// The files of its store, and its number among collections: for those of other floors that keep something beside it.
+    #[cfg_attr(not(feature = "ingest"), allow(dead_code, reason = "the backfill is its user"))]
+    pub(crate) fn place(&self) -> Option<(Arc<dyn Disk>, u32)> {
+        self.store.shared.home.as_ref().map(|home| (home.disk.clone(), self.inner.number))
     }
 
     /// The slots a search may answer with, and whether that is fewer than all.

@@ -52,6 +52,14 @@ pub(super) fn plan(request: &Request, shape: &Shape, there: Option<&There>) -> R
             // What was chosen for the collection stays, but for what the file decides.
             let graph = if metric == there.schema.metric { there.schema.graph } else { schema.graph };
             schema = Schema { dim, metric, graph, ..there.schema.clone() };
+            if dim != there.schema.dim
+                && let Some(profile) = schema.embedding.take()
+            {
+                let was = there.schema.dim;
+                notes.push(format!(
+                    "the collection's profile, {profile}, was for {was} dimensions and is gone"
+                ));
+            }
             Way::Rename
         }
     };

@@ -21,7 +21,7 @@ mod sentences;
 #[cfg(test)]
 mod tests;
 
-pub use backfill::{Backfill, BackfillOptions, BackfillState, BackfillStatus, ParkedRow};
+pub use backfill::{Backfill, BackfillOptions, BackfillState, BackfillStatus, ParkedRow, TokenRate};
 pub use document::{DocumentReport, Documents};
 pub use extract::{Content, Cut};
 pub use folder::{FolderOptions, Found, FoundFile, find_files};

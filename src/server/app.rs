@@ -2,6 +2,7 @@
 
 use super::auth::{Throttle, Tokens};
 use super::body::Budget;
+use super::embedding::Desk;
 use super::jobs::Jobs;
 use super::metrics::Metrics;
 use super::metrics::recall::Recall;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::Semaphore;
 
+/// Texts of searches that are embedded at a time.
+const QUESTION_THREADS: usize = 8;
+
 /// A handle.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Shared>);
@@ -29,6 +33,9 @@ pub(crate) struct Shared {
     limits: ArcSwap<Limits>,
     pub(super) searches: Lane,
     pub(super) writes: Lane,
+    /// Texts of searches that are embedded elsewhere: they wait on threads of their own.
+    pub(super) questions: Lane,
+    pub(super) embedding: Desk,
     pub(super) budget: Arc<Budget>,
     pub(super) streams: Arc<Semaphore>,
     pub(super) throttle: Throttle,
@@ -62,6 +69,8 @@ impl App {
         let shared = Shared {
             searches: Lane::start("nearfield-search", threads, options.queue)?,
             writes: Lane::start("nearfield-write", options.write_threads, options.queue)?,
+            questions: Lane::start("nearfield-question", QUESTION_THREADS, options.queue)?,
+            embedding: Desk::start(&store, options.embedding.clone(), options.backfill)?,
             budget: Budget::new(options.limits.bodies_bytes_max),
             streams: Arc::new(Semaphore::new(options.limits.streams_max)),
             throttle: Throttle::new(),

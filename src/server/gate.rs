@@ -9,8 +9,9 @@ use super::body::{self, Media, Share};
 use super::call::{Answer, Call, Query};
 use super::problem::{Code, Problem};
 use super::request_id::RequestId;
-use super::router::{Place, Route, Run, Verb};
+use super::router::{InSteps, Place, Route, Run, Verb};
 use super::routes;
+use super::routes::search::{Given, Step};
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use axum::http::request::Parts;
@@ -196,6 +197,7 @@ async fn on_its_thread(
     let (lane, work) = match route.run {
         Run::Here(work) => return work(app, &call),
         Run::Wait(work) => return work(app.clone(), call, share).await,
+        Run::Question(work) => return in_steps(app, work, call, share).await,
         Run::Search(work) => (&app.searches, work),
         Run::Write(work) | Run::Chunks(work) => (&app.writes, work),
     };
@@ -206,6 +208,26 @@ async fn on_its_thread(
         work(&shared, &call)
     })
     .await?
+}
+
+/// A call on a thread for searches, which may ask for the vectors of texts, and is made again when they are there, or will not be.
+async fn in_steps(app: &App, work: InSteps, call: Call, share: Share) -> Result<Answer, Problem> {
+    let until = Instant::now() + call.patience;
+    // The body counts until nobody looks at it any more.
+    let held = Arc::new((call, share));
+    let mut given = None;
+    loop {
+        let (shared, of, patience) =
+            (app.clone(), held.clone(), until.saturating_duration_since(Instant::now()));
+        let step = app.searches.run(patience, move || work(&shared, &of.0, given.as_ref())).await??;
+        let questions = match step {
+            Step::Done(answer) => return Ok(answer),
+            Step::Embed(questions) => questions,
+        };
+        let (shared, start, patience) = (app.clone(), Instant::now(), questions.patience);
+        let made = app.questions.run(patience, move || questions.ask(&shared)).await;
+        given = Some(Given::of(made, start.elapsed()));
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod app;
 mod auth;
 mod body;
 mod call;
+mod embedding;
 mod gate;
 mod jobs;
 mod metrics;

@@ -350,6 +350,16 @@ fn operations(name: &str, s: &mut Schemas) -> Option<Told> {
         "dead_letters" => says("Rows that one side refuses, with the reasons")
             .gives(200, "Rows", s.of::<LetterList>())
             .fails(&[503]),
+        "get_embedding" => says("How the embedding of texts goes, and which chunks providers refuse")
+            .query("collection", "Of this collection alone", string())
+            .gives(200, "Collections with a profile of embeddings", s.of::<EmbeddingList>())
+            .fails(&[404]),
+        "retry_embedding" => {
+            says("Try chunks again that a provider refused, and providers that could not be used")
+                .takes(s.of::<RetryBody>())
+                .gives(200, "What is tried again", s.of::<RetryAnswer>())
+                .fails(&[404])
+        }
         "resolve" => says("Decide whom to trust, where the mirror is blocked")
             .takes(s.of::<ResolveBody>())
             .gives(200, "Where the mirror stands now", s.of::<ResolveAnswer>()),

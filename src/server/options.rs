@@ -1,7 +1,7 @@
 //! Settings of the server as plain data.
 
 use super::auth::Tokens;
-use crate::{Error, Result, limits};
+use crate::{Error, Providers, Result, limits};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -37,6 +37,12 @@ pub struct Options {
     pub recall_share: f64,
     /// The folder that snapshots are made in, each in one of its own. Default: none, and none can be made.
     pub snapshots: Option<PathBuf>,
+    /// Who makes the vectors of collections that name a provider. Default: `hashed` alone, which is built in.
+    #[serde(skip)]
+    pub embedding: Providers,
+    /// Whether chunks that wait for a vector are embedded in the background, where their collection names a provider. Default:
+    /// true. Leave it so unless another process does it.
+    pub backfill: bool,
     /// How long requests that are under way may take when the server ends, in milliseconds. Default: 10,000.
     pub shutdown_ms: u64,
     /// What one request may ask for.
@@ -88,6 +94,8 @@ impl Default for Options {
             connections_max: 1_024,
             recall_share: 0.001,
             snapshots: None,
+            embedding: Providers::default(),
+            backfill: true,
             shutdown_ms: 10_000,
             limits: Limits::default(),
         }

@@ -9,6 +9,7 @@ use super::call::{Answer, Call};
 use super::gate;
 use super::options::Options;
 use super::problem::Problem;
+use super::routes::search::{Given, Step};
 use super::routes::{admin, chunks, collections, health, search, vectors};
 use super::side::Mirror;
 use crate::{Result, Store};
@@ -25,6 +26,9 @@ pub(crate) type Work = fn(&App, &Call) -> Result<Answer, Problem>;
 pub(crate) type Waiting =
     fn(App, Call, Share) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 
+/// The same where a text may have to be embedded first: called again with what came of that.
+pub(crate) type InSteps = fn(&App, &Call, Option<&Given>) -> Result<Step, Problem>;
+
 /// Where a route runs.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
@@ -32,6 +36,8 @@ pub(crate) enum Run {
     Here(Work),
     /// On a thread for searches.
     Search(Work),
+    /// The same, and in between on a thread that waits, where a text has to be embedded elsewhere first.
+    Question(InSteps),
     /// On a thread for writes.
     Write(Work),
     /// The same, and a stream of lines has a way of its own.
@@ -65,7 +71,7 @@ const WRITE: Option<Role> = Some(Role::Write);
 const ADMIN: Option<Role> = Some(Role::Admin);
 const OPEN: Option<Role> = None;
 
-use Run::{Chunks, Here, Search, Wait, Write};
+use Run::{Chunks, Here, Question, Search, Wait, Write};
 use Verb::{Delete, Get, Post};
 
 /// A page of a port of our own; a host has one of its own.
@@ -85,8 +91,8 @@ const TABLE: &[Line] = &[
     (Post,   "/v1/collections/{collection}/chunks/get",   READ,  Search(chunks::get_many),         "get_chunks"),
     (Post,   "/v1/collections/{collection}/chunks/delete", WRITE, Write(chunks::delete),           "delete_chunks"),
     (Post,   "/v1/collections/{collection}/count",        READ,  Search(chunks::count),            "count_chunks"),
-    (Post,   "/v1/collections/{collection}/search",       READ,  Search(search::search),           "search"),
-    (Post,   "/v1/collections/{collection}/search/batch", READ,  Search(search::batch),            "search_batch"),
+    (Post,   "/v1/collections/{collection}/search",       READ,  Question(search::search),         "search"),
+    (Post,   "/v1/collections/{collection}/search/batch", READ,  Question(search::batch),          "search_batch"),
     (Post,   "/v1/collections/{collection}/range",        READ,  Search(search::range),            "range"),
     (Get,    "/v1/admin/status",                          ADMIN, Search(admin::status),            "status"),
     (Post,   "/v1/admin/sync",                            ADMIN, Search(admin::sync),              "sync"),
@@ -99,6 +105,8 @@ const TABLE: &[Line] = &[
     (Post,   "/v1/admin/reclaim",                         ADMIN, Here(admin::reclaim),             "reclaim"),
     (Post,   "/v1/admin/verify",                          ADMIN, Here(admin::verify),              "verify"),
     (Post,   "/v1/admin/snapshot",                        ADMIN, Here(admin::snapshot),            "snapshot"),
+    (Get,    "/v1/admin/embedding",                       ADMIN, Search(admin::embedding),         "get_embedding"),
+    (Post,   "/v1/admin/embedding",                       ADMIN, Search(admin::retry_embedding),   "retry_embedding"),
     (Get,    "/livez",                                    OPEN,  Here(health::livez),              "livez"),
     (Get,    "/readyz",                                   OPEN,  Search(health::readyz),           "readyz"),
     (Get,    "/healthz",                                  READ,  Search(health::healthz),          "healthz"),

@@ -33,6 +33,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
 /// After a failure to accept, as when no descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// Between two looks at whether embedding has ended.
+const EMBEDDING_REST: Duration = Duration::from_millis(5);
 /// What a connection beyond the limit hears.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -125,13 +127,19 @@ impl Server {
         drop(listener);
         app.is_ending.store(true, Ordering::Relaxed);
         app.jobs.stop();
+        app.embedding.tell_to_end();
         ending.send_replace(true);
         let all = places.acquire_many(u32::try_from(max).unwrap_or(u32::MAX));
         let deadline = Duration::from_millis(app.options.shutdown_ms);
+        let until = tokio::time::Instant::now() + deadline;
         if tokio::time::timeout(deadline, all).await.is_err() {
             let left = max - places.available_permits();
             tracing::warn!(left, "connections were cut: their requests took too long");
         }
+        while !app.embedding.is_over() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(EMBEDDING_REST).await;
+        }
+        app.embedding.leave();
         tracing::info!("ended");
         Ok(())
     }

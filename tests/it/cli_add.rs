@@ -1,11 +1,14 @@
 //! Goal: `nearfield add` and `embed` keep a collection equal to a folder, and pay for what changed alone. Method: the command in this
 //! process, real folders, the store opened and searched after.
 
-use nearfield::{Embedder, Hashed, Options, Store};
+use crate::support::embeddings::{Fake, Reply, good, texts};
+use nearfield::{Embedder, EmbeddingProfile, Hashed, Options, Store};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const FILES: usize = 60;
@@ -149,4 +152,95 @@ fn a_dry_run_makes_nothing_and_wrong_flags_are_refused() {
         let (good, told) = add(home.path(), wrong);
         assert!(!good && told.is_string(), "{wrong:?}: {told}");
     }
+}
+
+#[test]
+fn a_new_collection_remembers_who_embeds_it_and_later_commands_ask_nobody_else() {
+    let home = home();
+    let fake = Fake::new(|_, body| good(body, 3));
+    let set = format!("embedding.near.url={}", fake.url());
+    let with = |args: &[&str]| run(home.path(), &[&["--with", &set], args].concat());
+    let (folder, base) = (home.path().join("folder"), home.path().to_str().unwrap().to_owned());
+    let add = |more: &[&str]| with(&[&["add", folder.to_str().unwrap(), "--base", &base], more].concat());
+    let (good, told) = add(&["--embedder", "far", "--model", "m"]);
+    assert!(!good && told.as_str().unwrap().contains("known are: hashed, near"), "{told}");
+    let (good, told) = add(&["--embedder", "near", "--model", "m"]);
+    assert!(good && told["pending"] == 0, "{told}");
+    let store = Store::open(home.path().join("store"), Options::default()).unwrap();
+    let schema = store.open_collection("docs").unwrap().schema().clone();
+    assert_eq!((schema.dim, schema.embedding), (3, Some(EmbeddingProfile::new("near", "m"))));
+    drop(store);
+    // The address alone names the same provider.
+    let (good, told) =
+        add(&["--embedder", &format!("{}/v1", fake.url()), "--model", "m", "--into", "by-url"]);
+    assert!(good, "{told}");
+    let (good, told) = with(&["stats", "by-url"]);
+    assert!(good && told["collections"][0]["embedding"]["provider"] == "near", "{told}");
+    fs::write(folder.join("0.md"), page(100)).unwrap();
+    let (good, told) = add(&[]);
+    assert!(good && told["embedded"].as_u64().unwrap() > 0, "{told}");
+    let (good, told) = add(&["--embedder", "hashed"]);
+    assert!(!good && told.as_str().unwrap().contains("made by m of near"), "{told}");
+    let store = Store::open(home.path().join("store"), Options::default()).unwrap();
+    let text =
+        store.open_collection("docs").unwrap().document("folder/0.md").unwrap()[0].text.clone().unwrap();
+    drop(store);
+    let (good, told) = with(&["search", "docs", &text, "-k", "1"]);
+    assert!(good && told["hits"][0]["document_id"] == "folder/0.md", "{told}");
+    // Without the settings nobody knows who it is.
+    let (good, told) = run(home.path(), &["search", "docs", "words"]);
+    assert!(!good && told.as_str().unwrap().contains("near"), "{told}");
+}
+
+#[test]
+fn the_built_in_profile_is_written_and_searched_without_a_flag() {
+    let home = home();
+    let (good, told) = add(home.path(), &[]);
+    assert!(good, "{told}");
+    let (good, told) = run(home.path(), &["search", "docs", "fruit number 31 ripens in month 31", "-k", "1"]);
+    assert!(good && told["hits"][0]["document_id"] == "folder/sub/31.md", "{told}");
+    let (good, told) = add(home.path(), &["--no-vectors", "--dim", "64", "--into", "later"]);
+    assert!(good && told["pending"].as_u64().unwrap() > 0, "{told}");
+    let (good, told) = run(home.path(), &["embed", "later", "--dim", "64"]);
+    assert!(good && told["pending"] == 0, "{told}");
+    let (good, _) = add(home.path(), &["--no-vectors", "--embedder", "hashed", "--into", "planned"]);
+    assert!(good);
+    let (good, told) = run(home.path(), &["embed", "planned"]);
+    assert!(good && told["embedded"].as_u64().unwrap() > 0, "{told}");
+}
+
+#[test]
+fn chunks_that_are_refused_are_listed_left_alone_and_tried_again_when_asked() {
+    let home = home();
+    let is_strict = Arc::new(AtomicBool::new(true));
+    let strict = is_strict.clone();
+    let fake = Fake::new(move |_, body| {
+        let is_bad = texts(body).iter().any(|text| text.contains("BAD"));
+        match is_bad && strict.load(Ordering::SeqCst) {
+            true => Reply::Say(422, "", "{\"error\": \"rude\"}".to_owned()),
+            false => good(body, 3),
+        }
+    });
+    fs::write(home.path().join("folder/bad.md"), "# Bad\n\nBAD words.\n").unwrap();
+    let set = format!("embedding.near.url={}", fake.url());
+    let with = |args: &[&str]| run(home.path(), &[&["--with", &set], args].concat());
+    let (folder, base) = (home.path().join("folder"), home.path().to_str().unwrap().to_owned());
+    let whom = ["--embedder", "near", "--model", "m", "--dim", "3", "--no-vectors"];
+    let (good, told) = with(&[&["add", folder.to_str().unwrap(), "--base", &base], &whom[..]].concat());
+    assert!(good, "{told}");
+    let (good, told) = with(&["embed", "docs"]);
+    assert!(!good && told["parked"] == 1 && told["pending"] == 1, "{told}");
+    let asked = fake.requests();
+    let (good, told) = with(&["embed", "docs"]);
+    assert!(!good && told["parked"] == 1 && fake.requests() == asked, "{told}");
+    let (good, told) = with(&["embed", "docs", "--list-parked"]);
+    assert!(good && told["parked"][0]["why"].as_str().unwrap().contains("rude"), "{told}");
+    assert!(told["parked"][0]["id"].as_str().unwrap().starts_with("folder/bad.md"), "{told}");
+    let (good, told) = with(&["embed", "docs", "--retry"]);
+    assert!(!good && fake.requests() > asked, "{told}");
+    is_strict.store(false, Ordering::SeqCst);
+    let (good, told) = with(&["embed", "docs", "--retry"]);
+    assert!(good && told["embedded"] == 1, "{told}");
+    let (good, told) = with(&["embed", "docs", "--list-parked"]);
+    assert!(good && told["parked"].as_array().unwrap().is_empty(), "{told}");
 }

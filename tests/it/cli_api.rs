@@ -82,7 +82,7 @@ fn words_are_found_both_ways() {
     let (_, told) = same(&home, &bed, &args);
     assert_eq!(told["hits"][0]["id"], "row 0", "of equals the first id: {told}");
     let (_, told) = same(&home, &bed, &["search", "docs", "--text", "pear", "--mode", "vector"]);
-    assert!(told.to_string().contains("leave it out"), "{told}");
+    assert!(told.to_string().contains("send the vector"), "{told}");
     let (_, out, _) =
         called(&["--data", home.path().to_str().unwrap(), "search", "docs", "--text", "harbour"]);
     assert!(out.contains("row 3") && out.contains("the harbour of ships"), "{out}");

@@ -1,7 +1,7 @@
 //! Goal: a snapshot is one state of the store, whole or refused, and neither store can change the other. Method: snapshots of stores
 //! that are written to meanwhile, restored, damaged byte by byte of their list of files, and compared with a model.
 
-use nearfield::{Chunk, Collection, ErrorKind, Metric, Options, Schema, Store};
+use nearfield::{Chunk, Collection, EmbeddingProfile, ErrorKind, Metric, Options, Schema, Store};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,9 @@ fn chunk(id: usize) -> Chunk {
 }
 
 fn docs(store: &Store) -> Collection {
-    store.get_or_create("docs", Schema::new(3, Metric::Cosine)).unwrap()
+    // All of the schema is to come along: another one would be refused here.
+    let schema = Schema::new(3, Metric::Cosine).embedding(EmbeddingProfile::new("p", "m"));
+    store.get_or_create("docs", schema).unwrap()
 }
 
 /// A store with a few rows, some of them in files, some deleted.

@@ -16,7 +16,7 @@ const SHOWN: usize = 240;
 pub(in crate::cli) struct SearchArgs {
     /// The collection
     collection: String,
-    /// A text, for rows whose vectors the built-in embedder made
+    /// A text: what is near to it is found by the model that the collection names, or that made its vectors if it is the built-in one
     #[arg(value_name = "TEXT", required_unless_present_any = ["near", "vector", "words"], conflicts_with_all = ["near", "vector"])]
     text: Option<String>,
     /// Words that the texts hold; what stands in quotes must be there as it stands
@@ -93,8 +93,17 @@ pub(in crate::cli) fn search(args: &SearchArgs, global: &Global, out: &mut dyn W
 
 fn found(args: &SearchArgs, filter: Option<Value>, way: &Way) -> Result<Value> {
     let base = format!("/v1/collections/{}", encoded(&args.collection));
+    let mut asked_for = None;
     let vector = match (&args.text, &args.near, &args.vector) {
-        (Some(text), ..) => embedded(&way.get(&base)?, &way.get(&format!("{base}/chunks?limit=1"))?, text)?,
+        (Some(text), ..) => {
+            let collection = way.get(&base)?;
+            if collection["embedding"].is_object() && args.words.is_none() {
+                asked_for = Some(text.clone());
+                Value::Null
+            } else {
+                embedded(&collection, &way.get(&format!("{base}/chunks?limit=1"))?, text)?
+            }
+        }
         (_, Some(id), _) => {
             let chunks = fetched(way, &base, std::slice::from_ref(id), true, args.tenant.as_deref())?;
             let none = || {
@@ -113,9 +122,10 @@ fn found(args: &SearchArgs, filter: Option<Value>, way: &Way) -> Result<Value> {
     if args.words.is_some() {
         body["include"] = json!(["metadata", "snippet"]);
     }
+    let mode = args.mode.clone().or_else(|| asked_for.is_some().then(|| "vector".to_owned()));
     let given = [
-        ("text", args.words.clone().map(Value::from)),
-        ("mode", args.mode.clone().map(Value::from)),
+        ("text", args.words.clone().or(asked_for).map(Value::from)),
+        ("mode", mode.map(Value::from)),
         ("fusion", args.fusion.clone().map(Value::from)),
         ("vector_weight", args.vector_weight.map(Value::from)),
         ("filter", filter),

@@ -3,7 +3,7 @@
 use super::ask::encoded;
 use super::way::Way;
 use crate::import::{Elsewhere, Page};
-use crate::{Chunk, Error, ErrorKind, Filter, Result, Schema};
+use crate::{Chunk, EmbeddingProfile, Error, ErrorKind, Filter, Result, Schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -71,15 +71,23 @@ impl Elsewhere for Way {
         schema.ef_construction = number(&told["index"]["ef_construction"]);
         schema.language = word(&told["language"]).parse()?;
         schema.tenant_required = told["tenant_required"] == true;
+        let profile = &told["embedding"];
+        if profile.is_object() {
+            schema =
+                schema.embedding(EmbeddingProfile::new(word(&profile["provider"]), word(&profile["model"])));
+        }
         Ok(Some((schema, number(&told["counts"]["rows"]))))
     }
 
     fn create(&self, collection: &str, schema: &Schema) -> Result<()> {
         let index = json!({"graph": schema.graph.to_string(), "m": schema.m, "ef_construction": schema.ef_construction});
-        let body = json!({
+        let mut body = json!({
             "name": collection, "dim": schema.dim, "metric": schema.metric.to_string(), "index": index,
             "tenant_required": schema.tenant_required, "language": schema.language.to_string(),
         });
+        if let Some(EmbeddingProfile { provider, model }) = &schema.embedding {
+            body["embedding"] = json!({"provider": provider, "model": model});
+        }
         self.post("/v1/collections", &body).map(drop)
     }
 

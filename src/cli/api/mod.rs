@@ -24,8 +24,12 @@ fn way(global: &Global) -> Result<Way> {
         Some(url) => Way::to(url, token(global)?),
         None => {
             expect_store(global.data())?;
-            let store = Store::open(global.data(), global.settings()?.settings.store)?;
-            let router = server::router(store.clone(), None, server::Options::default())?;
+            let settings = global.settings()?.settings;
+            let embedding = settings.providers()?;
+            let store = Store::open(global.data(), settings.store)?;
+            // Who asks one question does not want to pay for what waits.
+            let options = server::Options { embedding, backfill: false, ..server::Options::default() };
+            let router = server::router(store.clone(), None, options)?;
             Way::inside(router, store)
         }
     }

@@ -116,7 +116,7 @@ fn server_options(settings: &Settings, token_file: Option<&Path>) -> Result<serv
         (None, Ok(text)) => Tokens::parse(&text.replace(',', "\n"))?,
         (None, Err(_)) => Tokens::default(),
     };
-    Ok(server::Options { tokens, ..settings.server.clone() })
+    Ok(server::Options { tokens, embedding: settings.providers()?, ..settings.server.clone() })
 }
 
 /// A filter of events that can be changed.

@@ -3,7 +3,7 @@
 //! Invariants: what cannot be read, or cannot work, changes nothing and is told; a setting that holds only from the next start is
 //! named in a warning, and what holds goes on to hold.
 
-use super::super::settings::{Loaded, Sources, is_live, is_secret};
+use super::super::settings::{Loaded, Place, Sources, is_live, is_secret};
 use super::{Reloaded, server_options};
 use crate::server::LiveSettings;
 use crate::{Error, ErrorKind, Result};
@@ -114,11 +114,12 @@ impl Running {
     fn take_over(&mut self) -> Result<()> {
         let loaded = self.sources.load()?;
         let options = server_options(&loaded.settings, self.token_file.as_deref())?;
-        let others = self
-            .loaded
-            .values
-            .iter()
-            .filter(|(key, (value, _))| loaded.values.get(*key).is_some_and(|(now, _)| now != value));
+        let others =
+            loaded.values.iter().filter(|(key, (value, place))| match self.loaded.values.get(*key) {
+                Some((was, _)) => was != value,
+                // Of what people name, there may be more than there was.
+                None => *place != Place::Default,
+            });
         let names: Vec<&str> = others.map(|(key, _)| key.as_str()).collect();
         self.server.change(&options)?;
         self.log.set(loaded.settings.log.level);

@@ -24,7 +24,9 @@ pub(in crate::cli) struct Entry {
 pub(in crate::cli) fn entries() -> Vec<Entry> {
     let (mut section, mut text, mut entries) = (String::new(), Vec::new(), Vec::new());
     for line in TEMPLATE.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        // A section that would come into being by its name alone is commented out with its settings.
+        let header = if line.starts_with("#[") { &line[1..] } else { line };
+        if let Some(name) = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_owned();
             text.clear();
         } else if let Some(comment) = line.strip_prefix("# ") {

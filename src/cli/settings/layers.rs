@@ -1,5 +1,6 @@
 //! From the layers to one value for each setting, and the place that it came from.
 
+use super::named;
 use super::units::Unit;
 use super::{SECRET, Settings};
 use crate::{Error, Result};
@@ -127,9 +128,12 @@ impl Layers {
             return Ok(cfg!(feature = "mirror").then(|| SECRET.to_owned()));
         }
         let Some(rest) = variable.strip_prefix(PREFIX) else { return Ok(None) };
-        let spelled = |key: &str| key.replace('.', "_").to_ascii_uppercase();
+        let spelled = |key: &str| key.replace(['.', '-'], "_").to_ascii_uppercase();
         if let Some(key) = self.values.keys().find(|key| spelled(key) == rest) {
             return Ok(Some(key.clone()));
+        }
+        if let Some(key) = named::key_of(rest)? {
+            return Ok(Some(key));
         }
         let sections = self.values.keys().filter_map(|key| key.split('.').next());
         if !sections
@@ -148,10 +152,17 @@ impl Layers {
     }
 
     fn set(&mut self, key: &str, value: Value, place: Place) -> Result<()> {
+        if !self.values.contains_key(key) {
+            for (key, value) in named::defaults_of(key).map_err(|e| wrong(key, e.message(), &place))? {
+                put(&mut self.tree, &key, value.clone());
+                self.values.insert(key, (value, Place::Default));
+            }
+        }
         let Some((before, _)) = self.values.get(key) else {
             return Err(unknown(key, "setting", self.values.keys().map(String::as_str), &place));
         };
         let typed = typed(key, value, before).map_err(|why| wrong(key, &why, &place))?;
+        named::check(key, &typed).map_err(|e| wrong(key, e.message(), &place))?;
         put(&mut self.tree, key, typed.clone());
         self.settings = serde_json::from_value(self.tree.clone()).map_err(|why| {
             let told = if key == SECRET { "it is no text".to_owned() } else { why.to_string() };

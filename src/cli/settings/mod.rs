@@ -7,6 +7,7 @@
 mod explain;
 mod layers;
 mod log;
+mod named;
 mod units;
 
 pub(super) use explain::{Entry, TEMPLATE, entries};
@@ -18,8 +19,9 @@ pub(super) use units::Unit;
 
 #[cfg(feature = "mirror")]
 use crate::MirrorOptions;
-use crate::{Options, server};
+use crate::{Options, ProviderOptions, Providers, Result, server};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Everything that can be set, as the file's sections have it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,20 @@ pub(super) struct Settings {
     pub(super) server: server::Options,
     /// What a server tells.
     pub(super) log: Log,
+    /// Who makes vectors of texts, by the names that collections have for them.
+    pub(super) embedding: BTreeMap<String, ProviderOptions>,
+}
+
+/// The section whose parts have names that people give.
+const EMBEDDING: &str = "embedding";
+/// What stands for such a name where all settings are explained.
+pub(super) const EXAMPLE: &str = "openai";
+
+impl Settings {
+    /// The providers of embeddings, checked.
+    pub(super) fn providers(&self) -> Result<Providers> {
+        Providers::new(self.embedding.clone())
+    }
 }
 
 /// The one setting that is never told; its struct does not write it out.

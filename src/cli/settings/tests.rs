@@ -9,13 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The structs whose fields are settings, by section.
-const DECLARED: [(&str, &str, &str); 6] = [
+const DECLARED: [(&str, &str, &str); 7] = [
     ("store", "src/config.rs", "Options"),
     ("mirror", "src/mirror/options.rs", "MirrorOptions"),
     ("mirror.database", "src/mirror/database.rs", "DatabaseOptions"),
     ("server", "src/server/options.rs", "Options"),
     ("server.limits", "src/server/options.rs", "Limits"),
     ("log", "src/cli/settings/log.rs", "Log"),
+    ("embedding.openai", "src/embed/providers/options.rs", "ProviderOptions"),
 ];
 const TEMPLATE_PATH: &str = "src/cli/settings/nearfield.toml";
 
@@ -116,6 +117,38 @@ fn the_database_may_be_named_everywhere_and_a_password_is_never_told() {
 }
 
 #[test]
+fn providers_of_embeddings_come_into_being_with_their_first_setting() {
+    let file = "[embedding.near]\nurl = \"http://127.0.0.1:1\"\ntimeout_ms = \"2s\"\n[embedding.far-off]\nkey_env = \"KEY\"\n";
+    let variables = [
+        ("NEARFIELD_EMBEDDING_NEAR_BATCH", "7"),
+        ("NEARFIELD_EMBEDDING_FAR_OFF_URL", "https://h"),
+        ("NEARFIELD_EMBEDDING_THIRD_ONE_TOKENS_PER_S", "9"),
+    ];
+    let loaded = with(file, &variables, &[("embedding.near.concurrency", "2", "--with")]).unwrap();
+    let near = &loaded.settings.embedding["near"];
+    assert_eq!((near.timeout_ms, near.batch, near.concurrency), (2_000, 7, 2));
+    let far = &loaded.settings.embedding["far-off"];
+    assert_eq!((far.url.as_str(), far.key_env.as_deref(), far.batch), ("https://h", Some("KEY"), 256));
+    assert_eq!(loaded.settings.embedding["third_one"].tokens_per_s, 9);
+    assert_eq!(loaded.values["embedding.near.key_file"], (Value::Null, Place::Default));
+    let error = loaded.settings.providers().unwrap_err().to_string();
+    assert!(error.contains("third_one"), "it has no address: {error}");
+    for (file, variable, told) in [
+        ("[embedding.Near]\nurl = \"http://h\"\n", None, "embedding.Near.url: "),
+        ("[embedding.hashed]\nurl = \"http://h\"\n", None, "built in"),
+        ("[embedding.near]\nulr = \"http://h\"\n", None, "did you mean embedding.near.url?"),
+        ("[embedding.near]\nkey = \"hush\"\n", None, "embedding.near.key is no setting"),
+        ("[embedding.near]\nurl = \"http://me:hush@h\"\n", None, "key_file or key_env"),
+        ("[embedding]\nnear = \"hush\"\n", None, "embedding.near is no setting"),
+        ("", Some(("NEARFIELD_EMBEDDING_KEY", "hush")), "NEARFIELD_EMBEDDING_KEY is no variable"),
+        ("", Some(("NEARFIELD_EMBEDDING_NEAR_URL", "http://h/?k=hush")), "key_file or key_env"),
+    ] {
+        let error = with(file, variable.as_slice(), &[]).unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains("hush"), "{error}");
+    }
+}
+
+#[test]
 fn a_missing_or_huge_file_is_told_by_name() {
     let error = Sources { file: Some("/nowhere/n.toml".into()), ..Sources::default() }.load().unwrap_err();
     assert!(error.to_string().contains("/nowhere/n.toml"), "{error}");
@@ -138,7 +171,9 @@ fn the_template_changes_nothing_and_has_every_setting() {
         })
         .collect();
     let all = with(&uncommented, &[], &[]).unwrap();
-    assert_eq!(all.settings, Settings::default());
+    let mut expected = Settings::default();
+    expected.embedding.insert(EXAMPLE.to_owned(), crate::ProviderOptions::default());
+    assert_eq!(all.settings, expected);
     let from_file = all.values.values().filter(|(_, place)| matches!(place, Place::File(_))).count();
     assert_eq!((from_file, entries().len()), (all.values.len(), all.values.len()));
     assert!(entries().iter().all(|entry| !entry.text.is_empty() && !entry.default.is_empty()));
@@ -151,13 +186,22 @@ fn the_template_says_what_the_declarations_say() {
     let mut defaults = BTreeMap::new();
     flat(&serde_json::to_value(Settings::default()).unwrap(), "", &mut defaults);
     defaults.insert(SECRET.to_owned(), Value::String(String::new()));
+    let of_example = named::defaults_of(&format!("{EMBEDDING}.{EXAMPLE}.")).unwrap();
+    defaults.extend(of_example);
     let mut told = "# Settings of nearfield. Every line that is commented out is a default: there is no need to set it.\n\
                     # Times and sizes may have a unit: \"30s\", \"512MiB\". A variable of the environment beats this file, and a\n\
                     # flag beats both: NEARFIELD_STORE_FLUSH_MS=50, --with store.flush_ms=50.\n"
         .to_owned();
     for (section, path, name) in DECLARED {
         let source = fs::read_to_string(root.join(path)).unwrap();
-        told += &format!("\n[{section}]\n");
+        let (off, what) = match section.strip_prefix(EMBEDDING) {
+            Some(_) => (
+                "#",
+                "# A provider of embeddings; instead of openai any name, which collections are made with. There may be several.\n",
+            ),
+            None => ("", ""),
+        };
+        told += &format!("\n{what}{off}[{section}]\n");
         for (field, text) in fields(&source, name) {
             let Some(default) = defaults.get(&format!("{section}.{field}")) else { continue };
             for line in lines(&text, 110) {

@@ -23,6 +23,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a kill can lose of one call, in texts.
 const STEP: usize = 1_024;
@@ -119,8 +120,12 @@ pub struct Cached<E> {
     embedder: E,
 }
 
+/// One for each text.
+type Each = Vec<Result<Vec<f32>>>;
+
 impl<E: Embedder> Cached<E> {
-    fn step(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
+    /// What is here, and for the rest what `ask` makes.
+    fn step(&self, texts: &[&str], ask: &dyn Fn(&[&str]) -> Each) -> Each {
         let (model, dim) = (self.embedder.model(), self.embedder.dim());
         let keys: Vec<Key> = texts.iter().map(|text| key(model, dim, text)).collect();
         let mut known: HashMap<Key, Result<Vec<f32>>> = HashMap::new();
@@ -140,7 +145,7 @@ impl<E: Embedder> Cached<E> {
                 }
             }
         }
-        let made = if asked.is_empty() { Vec::new() } else { self.embedder.embed_each(&asked) };
+        let made = if asked.is_empty() { Vec::new() } else { ask(&asked) };
         let good = |(key, made): (&Key, &Result<Vec<f32>>)| match made {
             Ok(vector) if vector.len() == dim => Some((*key, vector.clone())),
             _ => None,
@@ -175,6 +180,14 @@ impl<E: Embedder> Embedder for Cached<E> {
         self.embed_each(texts).into_iter().collect()
     }
 
+    fn embed_within(&self, texts: &[&str], patience: Duration) -> Result<Vec<Vec<f32>>> {
+        let ask = |asked: &[&str]| match self.embedder.embed_within(asked, patience) {
+            Ok(made) => made.into_iter().map(Ok).collect(),
+            Err(e) => asked.iter().map(|_| Err(e.again())).collect(),
+        };
+        self.step(texts, &ask).into_iter().collect()
+    }
+
     fn embed_each(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
         let mut each: Vec<Result<Vec<f32>>> = Vec::with_capacity(texts.len());
         for part in texts.chunks(STEP) {
@@ -183,7 +196,7 @@ impl<E: Embedder> Embedder for Cached<E> {
                 each.last().and_then(|last| last.as_ref().err()).filter(|e| e.kind() != ErrorKind::Invalid);
             match away.map(Error::again) {
                 Some(away) => each.extend(part.iter().map(|_| Err(away.again()))),
-                None => each.extend(self.step(part)),
+                None => each.extend(self.step(part, &|asked| self.embedder.embed_each(asked))),
             }
         }
         each

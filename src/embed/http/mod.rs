@@ -23,10 +23,12 @@ use client::{Client, Failure};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Texts refused before a single one was embedded: then it is not the texts.
 const REFUSED_MAX: usize = 16;
+/// Times that somebody who waits has a request sent.
+const TRIES_WAITED: u32 = 2;
 
 /// A model behind an OpenAI-compatible address.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct HttpEmbedder {
 
 /// One call: what its threads share.
 struct Call<'a> {
+    options: &'a HttpOptions,
     texts: &'a [&'a str],
     until: Instant,
     /// Why no more requests are sent.
@@ -74,7 +77,7 @@ impl HttpEmbedder {
                 found.extend(range.map(|at| (at, Err(over.again()))));
                 continue;
             }
-            match self.client.ask(&self.options, &call.texts[range.clone()], Some(self.dim), call.until) {
+            match self.client.ask(call.options, &call.texts[range.clone()], Some(self.dim), call.until) {
                 Ok(vectors) => {
                     call.embedded.fetch_add(range.len(), Ordering::Relaxed);
                     let named = range.zip(vectors).map(|(at, vector)| {
@@ -118,12 +121,25 @@ impl Embedder for HttpEmbedder {
         self.embed_each(texts).into_iter().collect()
     }
 
+    fn embed_within(&self, texts: &[&str], patience: Duration) -> Result<Vec<Vec<f32>>> {
+        let tries = self.options.tries.min(TRIES_WAITED);
+        let total = self.options.total.min(patience);
+        self.call(&HttpOptions { tries, total, ..self.options.clone() }, texts).into_iter().collect()
+    }
+
     fn embed_each(&self, texts: &[&str]) -> Each {
+        self.call(&self.options, texts)
+    }
+}
+
+impl HttpEmbedder {
+    fn call(&self, options: &HttpOptions, texts: &[&str]) -> Each {
         let tokens: Vec<usize> = texts.iter().map(|text| estimate_tokens(text)).collect();
-        let batches = batch::cut(&tokens, self.options.batch, self.options.batch_tokens);
+        let batches = batch::cut(&tokens, options.batch, options.batch_tokens);
         let call = Call {
+            options,
             texts,
-            until: Instant::now() + self.options.total,
+            until: Instant::now() + options.total,
             over: Mutex::default(),
             embedded: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
@@ -136,7 +152,7 @@ impl Embedder for HttpEmbedder {
             }
             found
         };
-        let threads = self.options.concurrency.min(batches.len());
+        let threads = options.concurrency.min(batches.len());
         let found = std::thread::scope(|scope| {
             // The caller works, too.
             let spawned: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();

@@ -165,7 +165,7 @@ impl HttpOptions {
     }
 
     /// Refuses what cannot work, with the reason.
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(in crate::embed) fn validate(&self) -> Result<()> {
         self.address()?;
         if self.model.is_empty() || self.model.len() > limits::ID_BYTES_MAX {
             let (n, max) = (self.model.len(), limits::ID_BYTES_MAX);

@@ -3,7 +3,7 @@
 use crate::engine::collection::Collection;
 use crate::engine::view::View;
 use crate::error::Result;
-use crate::ids::{Slot, Ver};
+use crate::ids::{Seq, Slot, Ver};
 use crate::record::Chunk;
 
 /// Chunks that wait, each with its version, and the slot where the next page begins.
@@ -30,6 +30,9 @@ impl Collection {
         self.inner().ensure_open()?;
         let view = self.inner().view.load_full();
         let mut found = Vec::new();
+        if view.live.len() == view.ready.len() {
+            return Ok((found, None));
+        }
         for slot in waiting(&view, Slot(from)) {
             if found.len() == limit {
                 return Ok((found, Some(slot.0)));
@@ -39,12 +42,21 @@ impl Collection {
         Ok((found, None))
     }
 
+    /// Changes when a row does.
+    pub(crate) fn seq(&self) -> Seq {
+        self.inner().view.load().seq
+    }
+
     /// How much waits, of everybody's rows.
     pub(crate) fn pending(&self) -> Pending {
         let view = self.inner().view.load_full();
+        let rows = view.live.len();
+        // Most collections, most of the time: there is nothing to look for.
+        if rows == view.ready.len() {
+            return Pending { rows, ..Pending::default() };
+        }
         let vers = waiting(&view, Slot(0)).filter_map(|slot| view.tables.rows.get(slot).map(|row| row.ver));
         let oldest = vers.min().map(|ver| u64::try_from(ver.0 >> VER_COUNTER_BITS).unwrap_or(0));
-        let rows = view.live.len();
         Pending { rows, waiting: rows - view.ready.len(), oldest_unix_ms: oldest }
     }
 }

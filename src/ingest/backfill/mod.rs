@@ -2,10 +2,12 @@
 //!
 //! Owns the pace, what is remembered of rows that are refused, and the one thread that a [`Backfill`] is. Invariants: a vector goes to the
 //! version of the row that its text was read from, or nowhere; a row that the embedder refuses is put aside with the reason and
-//! does not hold up others; an embedder that is away is waited for. Nothing is remembered on a disk: what has a vector has it, what is
-//! put aside is tried once more by the next process.
+//! does not hold up others; an embedder that is away is waited for. What has a vector has it; what is put aside is remembered in a file
+//! that may be lost (`parked.rs`); nothing else is kept on a disk.
 
+mod format;
 pub(super) mod pace;
+mod parked;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +18,9 @@ use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::ids::Ver;
 use crate::record::Chunk;
 use pace::Pace;
+use parked::{Parked, Shelf};
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,6 +29,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const PARKED_TOLD: usize = 1_000;
 /// While the embedder is away: the first wait and the longest.
 const AWAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often the file of what is put aside is written while rows are looked through.
+const SAVE: Duration = Duration::from_secs(5);
 
 /// How fast, and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +91,7 @@ pub struct BackfillStatus {
     pub tokens: u64,
     /// Rows that were changed while their text was embedded: they wait again, or need nothing.
     pub overtaken: u64,
-    /// Rows that were put aside.
+    /// Rows that were put aside, by this backfill or an earlier one.
     pub parked: usize,
     /// The first thousand of them.
     pub parked_rows: Vec<ParkedRow>,
@@ -108,8 +112,22 @@ pub struct Backfill {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Tokens a second that several backfills keep to together. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct TokenRate(Arc<Mutex<Pace>>);
+
+impl TokenRate {
+    /// At most `per_s` tokens a second, by estimate; no limit if there is none.
+    pub fn new(per_s: Option<u64>) -> Self {
+        Self(Arc::new(Mutex::new(Pace::new(per_s, Instant::now()))))
+    }
+}
+
 struct Shared {
-    collection: Collection,
+    /// Nothing when nobody waits for it any more: then it must not keep the store open.
+    collection: Mutex<Option<Collection>>,
+    rate: TokenRate,
+    shelf: Shelf,
     embedder: Arc<dyn Embedder>,
     options: BackfillOptions,
     now: Mutex<Now>,
@@ -121,8 +139,13 @@ struct Shared {
 struct Now {
     status: BackfillStatus,
     /// Versions that were refused; a newer one is tried.
-    parked: BTreeMap<String, (Ver, String)>,
+    parked: Parked,
+    saved: Option<Instant>,
     stops: bool,
+    /// Somebody wants all rows that wait to be looked through again.
+    is_called: bool,
+    /// The thread has ended.
+    is_over: bool,
 }
 
 /// What came of looking through all rows that wait.
@@ -140,9 +163,24 @@ impl Backfill {
         embedder: Arc<dyn Embedder>,
         options: BackfillOptions,
     ) -> Result<Self> {
-        let shared = Arc::new(Shared::new(collection, embedder, options)?);
+        Self::start_at(collection, embedder, options, &TokenRate::new(options.tokens_per_s))
+    }
+
+    /// The same at a rate that others keep to as well; [`BackfillOptions::tokens_per_s`] is not looked at.
+    pub fn start_at(
+        collection: &Collection,
+        embedder: Arc<dyn Embedder>,
+        options: BackfillOptions,
+        rate: &TokenRate,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared::new(collection, embedder, options, rate)?);
         let there = shared.clone();
-        let thread = std::thread::Builder::new().name("backfill".into()).spawn(move || there.run());
+        let body = move || {
+            let ending = Ending(&there);
+            there.run();
+            drop(ending);
+        };
+        let thread = std::thread::Builder::new().name("backfill".into()).spawn(body);
         let thread = thread.map_err(|e| {
             Error::new(ErrorKind::Unavailable, "no thread can be started for a backfill").with_source(e)
         })?;
@@ -157,10 +195,9 @@ impl Backfill {
         options: BackfillOptions,
         tell: &mut dyn FnMut(&BackfillStatus) -> bool,
     ) -> Result<BackfillStatus> {
-        let shared = Shared::new(collection, embedder, options)?;
-        let mut pace = Pace::new(options.tokens_per_s, Instant::now());
+        let shared = Shared::new(collection, embedder, options, &TokenRate::new(options.tokens_per_s))?;
         loop {
-            let end = match shared.pass(&mut pace, &mut |shared| tell(&shared.status()))? {
+            let end = match shared.pass(&mut |shared| tell(&shared.status()))? {
                 // Rows may have come meanwhile.
                 Pass::Filled(1..) => continue,
                 Pass::Filled(0) => BackfillState::Idle,
@@ -177,10 +214,39 @@ impl Backfill {
         self.shared.status()
     }
 
-    /// Tries rows that were put aside again.
-    pub fn retry_parked(&self) {
-        self.shared.now.lock().parked.clear();
+    /// Tries rows that were put aside again; says how many they are. An embedder that is away is tried again, too.
+    pub fn retry_parked(&self) -> usize {
+        let mut now = self.shared.now.lock();
+        now.is_called = true;
+        let tried = now.parked.clear();
+        drop(now);
         self.shared.called.notify_all();
+        tried
+    }
+
+    /// The rows of a collection that were put aside because `model` refused them, as far as that is remembered and still true. None may
+    /// be embedded meanwhile.
+    pub fn parked(collection: &Collection, model: &str) -> Result<Vec<ParkedRow>> {
+        let mut parked = Shelf::of(collection, model).load();
+        parked.begin();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (seen, next) = collection.pending_seen(at, BackfillOptions::default().batch)?;
+            from = next;
+            seen.iter().for_each(|(chunk, ver)| _ = parked.holds(&chunk.id, *ver));
+        }
+        parked.end();
+        Ok(parked.iter().map(ParkedRow::of).collect())
+    }
+
+    /// Forgets which rows of a collection `model` refused, so that the next backfill tries them again.
+    pub fn forget_parked(collection: &Collection, model: &str) {
+        Shelf::of(collection, model).save(&Parked::default());
+    }
+
+    /// Whether it has ended, of itself or because it was told to.
+    pub fn is_over(&self) -> bool {
+        self.shared.now.lock().is_over
     }
 
     /// Ends it, after the batch under way.
@@ -189,9 +255,34 @@ impl Backfill {
         self.shared.status()
     }
 
-    fn end(&mut self) {
+    /// Tells it to end, and waits for that, but no longer than `patience`: whether it has ended. If not, it ends by itself when its embedder
+    /// answers; it writes nothing any more, and keeps no store open.
+    pub fn stop_within(mut self, patience: Duration) -> bool {
+        self.tell_to_end();
+        let until = Instant::now() + patience;
+        let mut now = self.shared.now.lock();
+        while !now.is_over {
+            if self.shared.called.wait_until(&mut now, until).timed_out() {
+                break;
+            }
+        }
+        let is_over = now.is_over;
+        drop(now);
+        if !is_over {
+            self.shared.collection.lock().take();
+            drop(self.thread.take());
+        }
+        is_over
+    }
+
+    /// Tells it to end, and waits for nothing.
+    pub fn tell_to_end(&self) {
         self.shared.now.lock().stops = true;
         self.shared.called.notify_all();
+    }
+
+    fn end(&mut self) {
+        self.tell_to_end();
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has ended, too.
             let _ = thread.join();
@@ -205,8 +296,36 @@ impl Drop for Backfill {
     }
 }
 
+/// Says that the thread has ended, also if it panicked.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.save();
+        let mut now = self.0.now.lock();
+        if std::thread::panicking() {
+            now.status.state = BackfillState::Stopped;
+            now.status.why = Some("it panicked; please report this".to_owned());
+        }
+        now.is_over = true;
+        drop(now);
+        self.0.called.notify_all();
+    }
+}
+
+impl ParkedRow {
+    fn of((id, why): (&str, &str)) -> Self {
+        Self { id: id.to_owned(), why: why.to_owned() }
+    }
+}
+
 impl Shared {
-    fn new(collection: &Collection, embedder: Arc<dyn Embedder>, options: BackfillOptions) -> Result<Self> {
+    fn new(
+        collection: &Collection,
+        embedder: Arc<dyn Embedder>,
+        options: BackfillOptions,
+        rate: &TokenRate,
+    ) -> Result<Self> {
         within("batch", options.batch, 1, 2_048, "256 is the default")?;
         let dim = collection.schema().dim;
         if embedder.dim() != dim {
@@ -218,33 +337,54 @@ impl Shared {
             );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let (now, called) = (Mutex::default(), Condvar::new());
-        Ok(Self { collection: collection.clone(), embedder, options, now, called })
+        let shelf = Shelf::of(collection, embedder.model());
+        let now = Mutex::new(Now { parked: shelf.load(), ..Now::default() });
+        let collection = Mutex::new(Some(collection.clone()));
+        Ok(Self { collection, rate: rate.clone(), shelf, embedder, options, now, called: Condvar::new() })
+    }
+
+    /// The collection, as long as somebody waits for this.
+    fn collection(&self) -> Option<Collection> {
+        self.collection.lock().clone()
+    }
+
+    /// Writes down what is put aside, if that has changed.
+    fn save(&self) {
+        let Some(collection) = self.collection() else { return };
+        if collection.is_dropped() {
+            return self.shelf.remove();
+        }
+        let mut now = self.now.lock();
+        if now.parked.has_changed {
+            self.shelf.save(&now.parked);
+            now.parked.has_changed = false;
+        }
+        now.saved = Some(Instant::now());
     }
 
     fn status(&self) -> BackfillStatus {
         let now = self.now.lock();
         // After the counters: what they count is stored, and so is not among what waits.
-        let Pending { rows, waiting, oldest_unix_ms } = self.collection.pending();
+        let pending = self.collection().map(|collection| collection.pending());
+        let Pending { rows, waiting, oldest_unix_ms } = pending.unwrap_or_default();
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let row = |(id, (_, why)): (&String, &(Ver, String))| ParkedRow { id: id.clone(), why: why.clone() };
         BackfillStatus {
             rows,
             pending: waiting,
             coverage: if rows == 0 { 1.0 } else { (rows - waiting) as f64 / rows as f64 },
             oldest_pending_ms: oldest_unix_ms.map(|then| unix_ms.saturating_sub(then)),
             parked: now.parked.len(),
-            parked_rows: now.parked.iter().take(PARKED_TOLD).map(row).collect(),
+            parked_rows: now.parked.iter().take(PARKED_TOLD).map(ParkedRow::of).collect(),
             ..now.status.clone()
         }
     }
 
     /// The thread.
     fn run(&self) {
-        let mut pace = Pace::new(self.options.tokens_per_s, Instant::now());
         let mut away = AWAY.0;
         loop {
-            let rest = match self.pass(&mut pace, &mut |_| true) {
+            let seen = self.collection().map(|collection| collection.seq());
+            let rest = match self.pass(&mut |_| true) {
                 Ok(Pass::Stopped) => return self.becomes(BackfillState::Stopped, None),
                 Ok(Pass::Spent) => return self.becomes(BackfillState::Spent, None),
                 Ok(Pass::Filled(1..)) => {
@@ -253,7 +393,17 @@ impl Shared {
                 }
                 Ok(Pass::Filled(0)) => {
                     self.becomes(BackfillState::Idle, None);
-                    self.options.poll
+                    // What was looked through and is as it was is not looked through again.
+                    loop {
+                        if !self.waits(self.options.poll) {
+                            return self.becomes(BackfillState::Stopped, None);
+                        }
+                        let is_called = std::mem::take(&mut self.now.lock().is_called);
+                        if is_called || self.collection().map(|collection| collection.seq()) != seen {
+                            break;
+                        }
+                    }
+                    continue;
                 }
                 Err(e) if [ErrorKind::Unavailable, ErrorKind::Full].contains(&e.kind()) => {
                     self.becomes(BackfillState::Waiting, Some(e.to_string()));
@@ -283,10 +433,23 @@ impl Shared {
     }
 
     /// All rows that wait, once.
-    fn pass(&self, pace: &mut Pace, goes_on: &mut dyn FnMut(&Self) -> bool) -> Result<Pass> {
+    fn pass(&self, goes_on: &mut dyn FnMut(&Self) -> bool) -> Result<Pass> {
+        self.now.lock().parked.begin();
+        let done = self.look_through(goes_on);
+        if matches!(done, Ok(Pass::Filled(_))) {
+            self.now.lock().parked.end();
+        }
+        self.save();
+        done
+    }
+
+    fn look_through(&self, goes_on: &mut dyn FnMut(&Self) -> bool) -> Result<Pass> {
         let (mut from, mut filled) = (Some(0), 0);
         while let Some(at) = from {
-            let (seen, next) = self.collection.pending_seen(at, self.options.batch)?;
+            // Nobody's store is kept open while the embedder is asked.
+            let Some(collection) = self.collection() else { return Ok(Pass::Stopped) };
+            let (seen, next) = collection.pending_seen(at, self.options.batch)?;
+            drop(collection);
             from = next;
             let rows: Vec<(Chunk, Ver)> =
                 seen.into_iter().filter(|(chunk, ver)| self.is_wanted(chunk, *ver)).collect();
@@ -298,7 +461,7 @@ impl Shared {
             if self.options.tokens_max.is_some_and(|max| spent + tokens > max) {
                 return Ok(Pass::Spent);
             }
-            let until = pace.takes(tokens, Instant::now());
+            let until = self.rate.0.lock().takes(tokens, Instant::now());
             loop {
                 if self.now.lock().stops {
                     return Ok(Pass::Stopped);
@@ -310,7 +473,11 @@ impl Shared {
                 self.waits(rest);
             }
             self.becomes(BackfillState::Working, None);
-            filled += self.fill(rows, tokens)?;
+            let done = self.fill(rows, tokens);
+            if self.now.lock().saved.is_none_or(|then| then.elapsed() > SAVE) {
+                self.save();
+            }
+            filled += done?;
             if !goes_on(self) {
                 return Ok(Pass::Stopped);
             }
@@ -319,8 +486,7 @@ impl Shared {
     }
 
     fn is_wanted(&self, chunk: &Chunk, ver: Ver) -> bool {
-        let now = self.now.lock();
-        chunk.text.is_some() && now.parked.get(&chunk.id).is_none_or(|(refused, _)| *refused != ver)
+        chunk.text.is_some() && !self.now.lock().parked.holds(&chunk.id, ver)
     }
 
     /// Embeds rows and stores their vectors; how many got one.
@@ -338,7 +504,8 @@ impl Shared {
             }
         }
         let vers: Vec<Ver> = made.iter().map(|(_, ver)| *ver).collect();
-        let ack = if made.is_empty() { None } else { Some(self.collection.fill(made)?) };
+        let collection = self.collection().filter(|_| !made.is_empty());
+        let ack = collection.map(|collection| collection.fill(made)).transpose()?;
         let mut embedded = 0;
         for (result, ver) in ack.into_iter().flat_map(|ack| ack.results).zip(vers) {
             match result.rejected {
@@ -352,7 +519,7 @@ impl Shared {
     }
 
     fn park(&self, id: String, ver: Ver, why: String) {
-        self.now.lock().parked.insert(id, (ver, why));
+        self.now.lock().parked.put(id, ver, &why);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rows that wait get the vectors of their own texts, whatever happens meanwhile.
 
 use super::*;
-use crate::{Chunk, Hashed, Metric, Schema, Store};
+use crate::disk::sim::SimDisk;
+use crate::{Chunk, Hashed, Metric, Options, Schema, Store};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
@@ -169,4 +170,96 @@ fn what_does_not_fit_is_refused_and_a_store_that_closes_ends_it() {
     let backfill = Backfill::start(&docs, service, options(1)).unwrap();
     let status = until(&backfill, |status| status.state == BackfillState::Stopped);
     assert!(status.why.is_some_and(|why| why.contains("closed")));
+}
+
+/// A store on `disk` with a collection that it had or has now.
+fn on(disk: &SimDisk) -> (Store, Collection) {
+    let store = Store::open_on(Arc::new(disk.clone()), Options::default()).unwrap();
+    let docs = store.get_or_create("docs", Schema::new(64, Metric::Cosine)).unwrap();
+    (store, docs)
+}
+
+#[test]
+fn what_was_put_aside_is_remembered_by_the_next_process_unless_its_file_is_damaged() {
+    let (disk, service) = (SimDisk::new(), Arc::<Service>::default());
+    let refused = |service: &Arc<Service>, disk: &SimDisk| {
+        let (store, docs) = on(disk);
+        let status = Backfill::run(&docs, service.clone(), options(4), &mut |_| true).unwrap();
+        let listed = Backfill::parked(&docs, "service").unwrap().len();
+        store.close(Duration::ZERO).unwrap();
+        assert_eq!((status.parked, status.pending, listed), (3, 3, 3), "{status:?}");
+        status.tokens
+    };
+    let (store, docs) = on(&disk);
+    let bad = |id: usize| Chunk::new(id.to_string()).text(format!("BAD {id}"));
+    docs.upsert((0..10).map(waiting).chain((10..13).map(bad))).unwrap();
+    store.close(Duration::ZERO).unwrap();
+    drop((store, docs));
+    assert!(refused(&service, &disk) > 0);
+    assert_eq!(refused(&service, &disk), 0, "nobody is asked again");
+    let (name, len) = disk.files().into_iter().find(|(name, _)| name.contains("/parked-")).unwrap();
+    for bit in (0..len * 8).step_by(61) {
+        let rotten = disk.snapshot();
+        rotten.flip(&name, bit).unwrap();
+        assert!(refused(&service, &rotten) > 0, "bit {bit}: a file that does not check is as good as none");
+    }
+    for cut in (0..len).step_by(17) {
+        let torn = disk.snapshot();
+        torn.truncate(&name, cut).unwrap();
+        refused(&service, &torn);
+    }
+    // Of another model it says nothing, and what has changed or is gone is dropped.
+    let (store, docs) = on(&disk);
+    assert_eq!(Backfill::parked(&docs, "another").unwrap(), []);
+    docs.delete(["10"]).unwrap();
+    docs.upsert([waiting(11)]).unwrap();
+    let left = Backfill::parked(&docs, "service").unwrap();
+    assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["12"]);
+    let status = Backfill::run(&docs, service.clone(), options(4), &mut |_| true).unwrap();
+    assert_eq!((status.embedded, status.parked), (1, 1));
+    Backfill::forget_parked(&docs, "service");
+    service.lenient.store(true, Ordering::Relaxed);
+    let status = Backfill::run(&docs, service, options(4), &mut |_| true).unwrap();
+    assert_eq!((status.embedded, status.parked, status.pending), (1, 0, 0));
+    assert!(disk.files().keys().all(|name| !name.contains("/parked-")), "no file without a row");
+    drop((store, docs));
+}
+
+#[test]
+fn what_hangs_is_left_keeps_no_store_open_and_writes_nothing() {
+    let (disk, service) = (SimDisk::new(), Arc::<Service>::default());
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (told, asked) = std::sync::mpsc::channel::<()>();
+    *service.meanwhile.lock() = Some(Box::new(move || {
+        told.send(()).unwrap();
+        gate.recv().unwrap();
+    }));
+    let (store, docs) = on(&disk);
+    docs.upsert((0..5).map(waiting)).unwrap();
+    let backfill = Backfill::start(&docs, service.clone(), options(8)).unwrap();
+    asked.recv().unwrap();
+    assert!(!backfill.is_over());
+    assert!(!backfill.stop_within(Duration::from_millis(1)), "it hangs");
+    drop((store, docs));
+    let (store, docs) = on(&disk);
+    go.send(()).unwrap();
+    // It has ended when nobody else holds the embedder.
+    while Arc::strong_count(&service) > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(docs.stats().pending, 5);
+    let backfill = Backfill::start(&docs, service, options(8)).unwrap();
+    until(&backfill, |status| status.pending == 0);
+    assert!(backfill.stop_within(Duration::from_secs(60)));
+    drop(store);
+}
+
+#[test]
+fn a_rate_is_kept_by_all_that_share_it() {
+    let rate = TokenRate::new(Some(10));
+    let now = Instant::now();
+    let mut pace = rate.0.lock();
+    assert!(pace.takes(20, now) <= now);
+    drop(pace);
+    assert!(rate.clone().0.lock().takes(1, now) >= now + Duration::from_secs(1), "another's tokens count");
 }

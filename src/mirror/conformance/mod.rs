@@ -11,7 +11,7 @@ pub(crate) mod push;
 pub(crate) mod upkeep;
 
 use super::remote::*;
-use crate::config::{Metric, Schema};
+use crate::config::{EmbeddingProfile, Metric, Schema};
 use crate::ids::{ChunkId, Ver};
 use crate::record::{self, Chunk, Edition, Stamp};
 use std::collections::BTreeMap;

@@ -144,7 +144,10 @@ pub(crate) async fn a_collection_without_rows_can_be_undeclared<R: Rig>(rig: &R)
 pub(crate) async fn a_collection_is_declared_once<R: Rig>(rig: &R) {
     let site = Site::small(rig).await;
     let with = |name: &str, schema: Schema| RemoteCollection { name: name.to_owned(), schema };
-    let other = with("o'ther \u{e9}", Schema::new(3, Metric::Cosine).m(24).tenant_required(true));
+    let other = with(
+        "o'ther \u{e9}",
+        Schema::new(3, Metric::Cosine).m(24).tenant_required(true).embedding(EmbeddingProfile::new("a", "m")),
+    );
     site.remote().declare(&other).await.unwrap();
     site.remote().declare(&other).await.unwrap();
     let tuned = with(DOCS, Schema::new(2, Metric::L2).m(8).ef_construction(50));

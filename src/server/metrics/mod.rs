@@ -211,6 +211,12 @@ fn collections(app: &App, out: &mut Text) {
             out.sample("nearfield_rows", &[("collection", name), ("state", state)], rows);
         }
     }
+    let embedding: Vec<_> = collections
+        .iter()
+        .take(COLLECTIONS_MAX)
+        .filter_map(|c| Some((c.name().to_owned(), app.embedding.status(c)?)))
+        .collect();
+    app.embedding.metrics(&embedding, out);
     out.family("nearfield_memory_bytes", "gauge", "Memory by component");
     for (name, stats) in &told {
         for (component, bytes) in stats.bytes.components() {

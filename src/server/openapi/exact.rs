@@ -10,9 +10,16 @@ const OF_FILTERS: &str = "Filter";
 /// Completes the schemas of types.
 pub(super) fn complete(schemas: &mut BTreeMap<String, Value>) {
     schemas.values_mut().for_each(bound_floats);
-    for name in ["SearchBody", "RangeBody"] {
-        add(schemas, name, "oneOf", one_of(&[("vector", "array"), ("vector_b64", "string")]));
-    }
+    let vectors = [("vector", "array"), ("vector_b64", "string")];
+    add(schemas, "RangeBody", "oneOf", one_of(&vectors));
+    // A text may stand beside a vector, or alone.
+    let mut asked = one_of(&vectors);
+    let alone = json!({
+        "required": ["text"],
+        "properties": {"text": {"type": "string"}, "vector": {"type": "null"}, "vector_b64": {"type": "null"}}
+    });
+    asked.as_array_mut().into_iter().for_each(|all| all.push(alone.clone()));
+    add(schemas, "SearchBody", "oneOf", asked);
     let picks = [("ids", "array"), ("document_id", "string"), ("filter", "object")];
     add(schemas, "DeleteBody", "oneOf", one_of(&picks));
     let repair = json!({"properties": {"mode": {"const": "repair"}, "trust": {"type": "string"}}, "required": ["trust"]});

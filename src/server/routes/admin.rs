@@ -5,9 +5,11 @@ use super::super::call::{Answer, Call};
 use super::super::jobs::{Job, Task};
 use super::super::problem::Problem;
 use super::super::wire::{
-    CollectionBody, JobAnswer, JobList, LetterList, NoBody, ResolveAnswer, ResolveBody, StatusAnswer,
-    SyncBody, SyncMode, VerifyBody,
+    CollectionBody, EmbeddingList, EmbeddingOf, JobAnswer, JobList, LetterList, NoBody, ParkedBody,
+    ResolveAnswer, ResolveBody, RetriedBody, RetryAnswer, RetryBody, StatusAnswer, SyncBody, SyncMode,
+    VerifyBody,
 };
+use crate::{Collection, ParkedRow};
 use axum::http::StatusCode;
 
 pub(crate) fn status(app: &App, call: &Call) -> Result<Answer, Problem> {
@@ -18,7 +20,12 @@ pub(crate) fn status(app: &App, call: &Call) -> Result<Answer, Problem> {
     Answer::ok(&StatusAnswer {
         version: env!("CARGO_PKG_VERSION"),
         store,
-        collections: app.store.collections().iter().map(CollectionBody::of).collect(),
+        collections: app
+            .store
+            .collections()
+            .iter()
+            .map(|collection| CollectionBody::of(collection, app.embedding.status(collection)))
+            .collect(),
         mirror: app.side.status(),
         jobs_unfinished: app.jobs.unfinished(),
         recall_estimate: app.recall.estimate().0,
@@ -74,6 +81,47 @@ pub(crate) fn resolve(app: &App, call: &Call) -> Result<Answer, Problem> {
 pub(crate) fn dead_letters(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
     Answer::ok(&LetterList { dead_letters: app.side.dead_letters()? })
+}
+
+/// How the embedding of texts goes, and which chunks providers refuse.
+pub(crate) fn embedding(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&["collection"])?;
+    let told = |collection: Collection| {
+        let (embedding, parked) = app.embedding.told(&collection)?;
+        let parked = parked.into_iter().map(|ParkedRow { id, why }| ParkedBody { id, why }).collect();
+        Some(EmbeddingOf { collection: collection.name().to_owned(), embedding, parked })
+    };
+    let collections = embedded(app, call.query.get("collection"))?.into_iter().filter_map(told).collect();
+    Answer::ok(&EmbeddingList { collections })
+}
+
+pub(crate) fn retry_embedding(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let RetryBody { collection, retry } = call.json()?;
+    if !retry {
+        return Err(Problem::invalid(
+            "retry is false; it must be true: there is nothing else to be done here",
+        ));
+    }
+    let retried = |collection: Collection| RetriedBody {
+        retried: app.embedding.retry(&collection),
+        collection: collection.name().to_owned(),
+    };
+    let collections = embedded(app, collection.as_deref())?.into_iter().map(retried).collect();
+    Answer::ok(&RetryAnswer { collections })
+}
+
+/// The collections with a profile, or the one of that name.
+fn embedded(app: &App, name: Option<&str>) -> Result<Vec<Collection>, Problem> {
+    let has_profile = |collection: &Collection| collection.schema().embedding.is_some();
+    let Some(name) = name else {
+        return Ok(app.store.collections().into_iter().filter(has_profile).collect());
+    };
+    let collection = app.collection(name, None)?;
+    if has_profile(&collection) {
+        return Ok(vec![collection]);
+    }
+    Err(Problem::invalid(format!("collection {name:?} has no profile of embeddings")))
 }
 
 pub(crate) fn checkpoint(app: &App, call: &Call) -> Result<Answer, Problem> {

@@ -50,6 +50,7 @@ pub(super) fn store(
             }
         }
     }
+    app.embedding.fill_in(collection, whole.iter_mut());
     let Ack { token, results: stored, upserted, .. } = collection.upsert(whole)?;
     let mut stored = stored.into_iter().map(RowBody::from);
     let results: Vec<RowBody> = results.into_iter().filter_map(|row| row.or_else(|| stored.next())).collect();

@@ -3,24 +3,27 @@
 use super::super::app::App;
 use super::super::call::{Answer, Call};
 use super::super::problem::{Code, Problem};
-use super::super::wire::{CollectionBody, CollectionList, NewCollection, Object};
-use crate::{ErrorKind, Schema};
+use super::super::wire::{
+    CollectionBody, CollectionList, EmbeddingBody, NewCollection, NewEmbedding, Object,
+};
+use crate::{Collection, EmbeddingProfile, ErrorKind, Schema};
 use axum::http::StatusCode;
 
 pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
     let new: NewCollection = call.json()?;
-    if new.embedding.is_some() {
-        return Err(Problem::invalid(
-            "embedding: this build has no provider of embeddings; send vectors with the chunks",
-        ));
-    }
     let schema = schema_of(&new)?;
+    if let Some(profile) = &schema.embedding {
+        app.embedding.check(profile, schema.dim).map_err(|e| match e.kind() {
+            ErrorKind::Conflict => Problem::new(Code::DimensionMismatch, e.message().to_owned()),
+            _ => Problem::invalid(format!("embedding: {}", e.message())),
+        })?;
+    }
     // Made by somebody else in between, it is looked at again.
     for _ in 0..3 {
         match app.store.open_collection(&new.name) {
             Ok(collection) if *collection.schema() == schema => {
-                return Answer::ok(&CollectionBody::of(&collection));
+                return Answer::ok(&body_of(app, &collection));
             }
             Ok(collection) => return Err(another(&new.name, collection.schema())),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -28,7 +31,8 @@ pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
         }
         match app.store.create_collection(&new.name, schema.clone()) {
             Ok(collection) => {
-                let made = Answer::json(StatusCode::CREATED, &CollectionBody::of(&collection))?;
+                app.embedding.look();
+                let made = Answer::json(StatusCode::CREATED, &body_of(app, &collection))?;
                 return Ok(made.at(format!("/v1/collections/{}", new.name)));
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -41,6 +45,9 @@ pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
 fn schema_of(new: &NewCollection) -> Result<Schema, Problem> {
     let mut schema = Schema::new(new.dim, new.metric.into());
     schema.tenant_required = new.tenant_required.unwrap_or(false);
+    if let Some(Object(NewEmbedding { provider, model })) = &new.embedding {
+        schema.embedding = Some(EmbeddingProfile::new(provider, model));
+    }
     if let Some(language) = &new.language {
         schema.language = language.parse()?;
     }
@@ -53,27 +60,35 @@ fn schema_of(new: &NewCollection) -> Result<Schema, Problem> {
 }
 
 fn another(name: &str, schema: &Schema) -> Problem {
-    let Schema { dim, metric, graph, m, ef_construction, tenant_required, language } = schema;
+    let Schema { dim, metric, graph, m, ef_construction, tenant_required, language, embedding } = schema;
+    let embedding = embedding.as_ref().map_or("none".to_owned(), ToString::to_string);
     let detail = format!(
         "collection {name:?} exists with another schema: dim {dim}, metric {metric}, graph {graph}, m {m}, ef_construction \
-         {ef_construction}, tenant_required {tenant_required}, language {language}"
+         {ef_construction}, tenant_required {tenant_required}, language {language}, embedding {embedding}"
     );
     Problem::new(Code::Conflict, detail)
 }
 
 pub(crate) fn list(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let collections = app.store.collections().iter().map(CollectionBody::of).collect();
+    let collections = app.store.collections().iter().map(|collection| body_of(app, collection)).collect();
     Answer::ok(&CollectionList { collections })
 }
 
 pub(crate) fn show(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    Answer::ok(&CollectionBody::of(&app.collection(call.param("collection"), None)?))
+    Answer::ok(&body_of(app, &app.collection(call.param("collection"), None)?))
+}
+
+/// What those who may read are told: what a provider says to this server is for admins.
+fn body_of(app: &App, collection: &Collection) -> CollectionBody {
+    let embedding = app.embedding.status(collection);
+    CollectionBody::of(collection, embedding.map(|body| EmbeddingBody { why: None, ..body }))
 }
 
 pub(crate) fn drop(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
     app.store.drop_collection(call.param("collection"))?;
+    app.embedding.look();
     Ok(Answer::nothing())
 }

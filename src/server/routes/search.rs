@@ -2,37 +2,114 @@
 
 use super::super::app::App;
 use super::super::call::{Answer, Call};
+use super::super::embedding::{Made, Unable};
 use super::super::metrics::recall::Sample;
 use super::super::problem::{Code, Problem};
 use super::super::wire::{
     BatchAnswer, BatchBody, GroupBy, HitBody, Mode, Object, Part, RangeBody, SearchAnswer, SearchBody, floats,
 };
 use super::chunks::at_most;
-use crate::{Collection, Include, Response, Search};
+use crate::{Collection, Include, Response, Search, limits};
 use std::time::{Duration, Instant};
 
 /// Hits of a search that does not say how many.
 const K: usize = 10;
+/// Part of a search's time that its text may take to be embedded: the rest is for an answer without it.
+const EMBEDDING_SHARE: f64 = 0.8;
 
-pub(crate) fn search(app: &App, call: &Call) -> Result<Answer, Problem> {
+/// What a search asks with.
+enum Asked {
+    Vector(Vec<f32>),
+    Text(String),
+}
+
+/// What came of a call so far.
+pub(crate) enum Step {
+    Done(Answer),
+    /// It goes on when these have vectors, or will have none.
+    Embed(Questions),
+}
+
+/// Texts that are to be embedded.
+pub(crate) struct Questions {
+    collection: Collection,
+    texts: Vec<String>,
+    pub(crate) patience: Duration,
+}
+
+/// What came of that.
+pub(crate) struct Given {
+    made: Made,
+    took: Duration,
+}
+
+impl Step {
+    fn ask(call: &Call, collection: &Collection, texts: Vec<String>, timeout_ms: Option<u64>) -> Self {
+        let wanted = timeout_ms.map_or(Duration::MAX, Duration::from_millis);
+        let patience = call.patience.min(wanted).mul_f64(EMBEDDING_SHARE);
+        Self::Embed(Questions { collection: collection.clone(), texts, patience })
+    }
+}
+
+impl Questions {
+    pub(crate) fn ask(&self, app: &App) -> Made {
+        let texts: Vec<&str> = self.texts.iter().map(String::as_str).collect();
+        app.embedding.embed(&self.collection, &texts, self.patience)
+    }
+}
+
+impl Given {
+    pub(crate) fn of(made: Result<Made, Problem>, took: Duration) -> Self {
+        // No thread was free, or the time is over.
+        let away =
+            |problem: Problem| Err(Unable::Away(format!("it does not answer in time ({})", problem.detail)));
+        Self { made: made.unwrap_or_else(away), took }
+    }
+
+    /// The vector of a text; empty where the other leg answers without it.
+    fn query(&self, place: usize, collection: &Collection, body: &SearchBody) -> Result<Vec<f32>, Problem> {
+        let provider = collection.schema().embedding.as_ref().map_or("", |profile| &profile.provider);
+        match &self.made {
+            Ok(vectors) => Ok(vectors.get(place).cloned().unwrap_or_default()),
+            Err(_) if mode_of(body) == Mode::Hybrid => Ok(Vec::new()),
+            Err(Unable::Refused(why)) => {
+                Err(Problem::invalid(format!("the provider {provider} makes no vector of the text: {why}")))
+            }
+            Err(Unable::Away(why)) => Err(Problem::later(
+                format!(
+                    "the provider {provider} of embeddings makes no vector of the text now: {why}; send the vector, or search with the mode text"
+                ),
+                1,
+            )),
+        }
+    }
+}
+
+pub(crate) fn search(app: &App, call: &Call, given: Option<&Given>) -> Result<Step, Problem> {
     call.query.only(&[])?;
     let body: SearchBody = call.json()?;
     let collection = app.collection(call.param("collection"), body.tenant.as_deref())?;
     check(app, &body)?;
     app.check_at_least(body.at_least.as_deref())?;
-    let query = asked_of(&collection, &body)?;
+    let query = match asked_of(app, &collection, &body)? {
+        Asked::Vector(query) => query,
+        Asked::Text(text) => match given {
+            None => return Ok(Step::ask(call, &collection, vec![text], body.timeout_ms)),
+            Some(given) => given.query(0, &collection, &body)?,
+        },
+    };
     let search = search_of(&collection, &query, &body)?;
     let start = Instant::now();
     let response = search.run()?;
     let took = start.elapsed();
     app.metrics.searched(&response, took);
     app.metrics.asked(mode_of(&body).word(), took);
-    check_time(&body, took)?;
+    check_time(&body, took + given.map_or(Duration::ZERO, |given| given.took))?;
     sample(app, &collection, &query, &body, &response);
-    Answer::ok(&answer(app, response, took, body.explain))
+    Answer::ok(&answer(app, response, took, body.explain)).map(Step::Done)
 }
 
-pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
+pub(crate) fn batch(app: &App, call: &Call, given: Option<&Given>) -> Result<Step, Problem> {
     call.query.only(&[])?;
     let BatchBody { searches } = call.json()?;
     let limits = &app.limits();
@@ -42,6 +119,7 @@ pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
     let name = call.param("collection");
     let whole = app.collection(name, None)?;
     let mut asked: Vec<(Collection, Vec<f32>)> = Vec::with_capacity(searches.len());
+    let mut texts: Vec<String> = Vec::new();
     for (n, Object(body)) in searches.iter().enumerate() {
         let at = |problem: Problem| {
             let detail = format!("search {n}: {}", problem.detail);
@@ -50,8 +128,19 @@ pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
         check(app, body).map_err(at)?;
         app.check_at_least(body.at_least.as_deref()).map_err(at)?;
         let collection = app.collection(name, body.tenant.as_deref())?;
-        let query = asked_of(&collection, body).map_err(at)?;
+        let query = match asked_of(app, &collection, body).map_err(at)? {
+            Asked::Vector(query) => query,
+            Asked::Text(text) => {
+                texts.push(text);
+                let place = texts.len() - 1;
+                given.map_or(Ok(Vec::new()), |given| given.query(place, &collection, body)).map_err(at)?
+            }
+        };
         asked.push((collection, query));
+    }
+    if given.is_none() && !texts.is_empty() {
+        let shortest = searches.iter().filter_map(|Object(body)| body.timeout_ms).min();
+        return Ok(Step::ask(call, &whole, texts, shortest));
     }
     let built: Vec<Search<'_>> = asked
         .iter()
@@ -68,9 +157,10 @@ pub(crate) fn batch(app: &App, call: &Call) -> Result<Answer, Problem> {
         app.metrics.asked(mode_of(body).word(), each);
         answer(app, response, each, body.explain)
     };
+    let took = took + given.map_or(Duration::ZERO, |given| given.took);
     searches.iter().try_for_each(|Object(body)| check_time(body, took))?;
     let results = responses.into_iter().zip(&searches).map(tell).collect();
-    Answer::ok(&BatchAnswer { results })
+    Answer::ok(&BatchAnswer { results }).map(Step::Done)
 }
 
 pub(crate) fn range(app: &App, call: &Call) -> Result<Answer, Problem> {
@@ -96,7 +186,9 @@ fn check(app: &App, body: &SearchBody) -> Result<(), Problem> {
     let limits = &app.limits();
     let has_vector = body.vector.is_some() || body.vector_b64.is_some();
     let missing = match mode_of(body) {
-        Mode::Vector if body.text.is_some() => Some("text is for the modes text and hybrid; leave it out"),
+        Mode::Vector if body.text.is_some() && has_vector => {
+            Some("the vector is there, and text is for the modes text and hybrid; leave it out")
+        }
         Mode::Text if has_vector => Some("a vector is for the modes vector and hybrid; leave it out"),
         Mode::Text if body.text.is_none() => Some("the text is missing; the mode text needs it"),
         Mode::Hybrid if body.text.is_none() && !has_vector => {
@@ -107,7 +199,7 @@ fn check(app: &App, body: &SearchBody) -> Result<(), Problem> {
     if let Some(missing) = missing {
         return Err(Problem::invalid(missing));
     }
-    if body.text.is_some() && !cfg!(feature = "text") {
+    if body.text.is_some() && mode_of(body) != Mode::Vector && !cfg!(feature = "text") {
         return Err(Problem::invalid("this build has no text search: leave text out, and give the vector"));
     }
     if let Some(k) = body.k {
@@ -144,13 +236,43 @@ fn mode_of(body: &SearchBody) -> Mode {
     })
 }
 
-/// The vector of a search; empty where it goes without.
-fn asked_of(collection: &Collection, body: &SearchBody) -> Result<Vec<f32>, Problem> {
+/// The vector of a search, empty where it goes without; or the text that somebody has to embed first.
+fn asked_of(app: &App, collection: &Collection, body: &SearchBody) -> Result<Asked, Problem> {
     let has_vector = body.vector.is_some() || body.vector_b64.is_some();
-    match mode_of(body) {
-        Mode::Text | Mode::Hybrid if !has_vector => Ok(Vec::new()),
-        _ => query_of(collection, body.vector.as_deref(), body.vector_b64.as_deref()),
+    let mode = mode_of(body);
+    let text = body.text.as_deref().filter(|_| !has_vector && mode != Mode::Text);
+    let Some(text) = text.map(beginning) else {
+        let vector = match mode {
+            Mode::Text | Mode::Hybrid if !has_vector => Vec::new(),
+            _ => query_of(collection, body.vector.as_deref(), body.vector_b64.as_deref())?,
+        };
+        return Ok(Asked::Vector(vector));
+    };
+    let has_profile = collection.schema().embedding.is_some();
+    match mode {
+        Mode::Vector if !has_profile => Err(Problem::invalid(
+            "the collection has no profile of embeddings, so nobody makes a vector of the text: send the vector, search with the mode \
+             text, or make a collection with embedding: {provider, model}",
+        )),
+        Mode::Vector if text.trim().is_empty() => Err(Problem::invalid("the text is empty")),
+        // Words alone, and the answer says so.
+        _ if !has_profile || text.trim().is_empty() => Ok(Asked::Vector(Vec::new())),
+        _ if app.embedding.is_local(collection) => {
+            let given =
+                Given { made: app.embedding.embed(collection, &[text], Duration::MAX), took: Duration::ZERO };
+            given.query(0, collection, body).map(Asked::Vector)
+        }
+        _ => Ok(Asked::Text(text.to_owned())),
     }
+}
+
+/// As much of a text as is looked for.
+fn beginning(text: &str) -> &str {
+    let mut end = text.len().min(limits::TEXT_QUERY_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 fn query_of(collection: &Collection, vector: Option<&[f32]>, b64: Option<&str>) -> Result<Vec<f32>, Problem> {
@@ -159,7 +281,9 @@ fn query_of(collection: &Collection, vector: Option<&[f32]>, b64: Option<&str>) 
         (None, Some(text)) => floats(text).map_err(Problem::invalid)?,
         (Some(_), Some(_)) => return Err(Problem::invalid("both vector and vector_b64; send one")),
         (None, None) => {
-            return Err(Problem::invalid("the vector is missing; this build does not embed text"));
+            return Err(Problem::invalid(
+                "the vector is missing, and no text to make one of is there either",
+            ));
         }
     };
     let (got, dim) = (query.len(), collection.schema().dim);

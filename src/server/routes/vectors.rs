@@ -77,6 +77,7 @@ fn store(app: &App, call: &Call) -> Result<u64, Problem> {
     while rows.peek().is_some() {
         let mut chunks: Vec<Chunk> = rows.by_ref().take(app.limits().batch_max).collect();
         keep_vectors(&collection, &mut chunks)?;
+        app.embedding.fill_in(&collection, chunks.iter_mut());
         let ack = collection.upsert(chunks)?;
         app.metrics.wrote(ack.upserted, ack.rejected);
         refused += ack.rejected as u64;

@@ -1,7 +1,7 @@
 //! Operation: jobs, states, health.
 
 use super::super::problem::Code;
-use super::CollectionBody;
+use super::{CollectionBody, EmbeddingBody};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -59,6 +59,52 @@ pub(crate) struct LetterList {
     /// `collection`, `id`, `is_outgoing` if it is the database that refuses it, `reason`.
     #[schema(value_type = Vec<Object>)]
     pub(crate) dead_letters: Vec<Value>,
+}
+
+/// Which chunks to try again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetryBody {
+    /// This collection's alone.
+    pub(crate) collection: Option<String>,
+    /// Must be true.
+    pub(crate) retry: bool,
+}
+
+/// Chunks that are tried again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RetriedBody {
+    pub(crate) collection: String,
+    /// Chunks that the provider had refused.
+    pub(crate) retried: usize,
+}
+
+/// What is tried again: collections that could not be served, too.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RetryAnswer {
+    pub(crate) collections: Vec<RetriedBody>,
+}
+
+/// A chunk that its provider refuses.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ParkedBody {
+    pub(crate) id: String,
+    pub(crate) why: String,
+}
+
+/// How the embedding of a collection goes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EmbeddingOf {
+    pub(crate) collection: String,
+    pub(crate) embedding: EmbeddingBody,
+    /// The first thousand of the chunks that are refused.
+    pub(crate) parked: Vec<ParkedBody>,
+}
+
+/// Collections whose texts are embedded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EmbeddingList {
+    pub(crate) collections: Vec<EmbeddingOf>,
 }
 
 /// How to verify.

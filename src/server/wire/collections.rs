@@ -4,7 +4,6 @@ use super::{Object, whole};
 use crate::{Bytes, Collection, GraphKind, Metric, Stats};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{self, ObjectBuilder, Type};
 
 /// How vectors are compared.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -41,21 +40,69 @@ pub(crate) struct NewCollection {
     pub(crate) tenant_required: Option<bool>,
     /// The language of texts: how they are cut into words. `english` if not given; `none` for words as they stand, `off` for no text search.
     pub(crate) language: Option<String>,
-    /// Who makes vectors of texts. This build has nobody.
-    #[schema(schema_with = nothing)]
-    pub(crate) embedding: Option<Object<Embedding>>,
+    /// Who makes vectors of texts that come without one; without it they wait until somebody sends one.
+    #[schema(value_type = Option<NewEmbedding>)]
+    pub(crate) embedding: Option<Object<NewEmbedding>>,
     /// The graph and its knobs.
     #[schema(value_type = Option<NewIndex>)]
     pub(crate) index: Option<Object<NewIndex>>,
 }
 
 /// Who makes vectors of texts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "refused as a whole until there are providers")]
-pub(crate) struct Embedding {
+pub(crate) struct NewEmbedding {
+    /// `hashed`, which is built in, or one of the server's settings.
+    #[schema(pattern = "^[a-z][a-z0-9_-]{0,63}$")]
+    pub(crate) provider: String,
+    /// What the provider calls it; of `hashed` `nearfield-hashed-` and the width.
+    #[schema(min_length = 1, max_length = 512)]
+    pub(crate) model: String,
+}
+
+/// What is done about chunks that wait for their vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EmbeddingState {
+    /// This server embeds nothing in the background.
+    Off,
+    Working,
+    /// No chunk waits but those that the provider refuses.
+    Idle,
+    /// The provider is away; it is tried again.
+    Waiting,
+    /// All tokens that the settings allow are used.
+    Spent,
+    /// The provider does not serve this server as it is set up; it is tried again every minute.
+    Stopped,
+}
+
+/// Who makes vectors of texts, and how far that is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct EmbeddingBody {
     pub(crate) provider: String,
     pub(crate) model: String,
+    pub(crate) state: EmbeddingState,
+    /// Why it waits or has stopped. For admins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) why: Option<String>,
+    /// The share of chunks that have a vector; 1 for none.
+    pub(crate) coverage: f64,
+    /// Chunks without one.
+    pub(crate) pending: usize,
+    /// How long the oldest of them has waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) oldest_pending_ms: Option<u64>,
+    /// Chunks that the provider refuses.
+    pub(crate) parked: usize,
+    /// Chunks that got one in the background since the start.
+    pub(crate) embedded: u64,
+    /// Tokens of their texts, by estimate.
+    pub(crate) tokens: u64,
+    /// Chunks that were changed while their text was embedded.
+    pub(crate) overtaken: u64,
 }
 
 /// The graph and its knobs; what is not given has its default.
@@ -81,6 +128,10 @@ pub(crate) struct CollectionBody {
     pub(crate) metric: MetricName,
     pub(crate) tenant_required: bool,
     pub(crate) language: String,
+    /// Where texts are embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) embedding: Option<EmbeddingBody>,
     pub(crate) index: IndexBody,
     pub(crate) counts: CountsBody,
     pub(crate) bytes: BytesBody,
@@ -133,9 +184,17 @@ pub(crate) struct CollectionList {
     pub(crate) collections: Vec<CollectionBody>,
 }
 
-/// Of what this build has not: null, or absent.
-pub(super) fn nothing() -> schema::Object {
-    ObjectBuilder::new().schema_type(Type::Null).build()
+impl EmbeddingState {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Working => "working",
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Spent => "spent",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 impl From<MetricName> for Metric {
@@ -179,7 +238,7 @@ impl From<GraphKind> for GraphName {
 }
 
 impl CollectionBody {
-    pub(crate) fn of(collection: &Collection) -> Self {
+    pub(crate) fn of(collection: &Collection, embedding: Option<EmbeddingBody>) -> Self {
         let schema = collection.schema();
         let Stats { rows, pending, tail, dead, missing, dirty, graves, bytes, .. } = collection.stats();
         let Bytes { vectors, codes, links, ids, payload, fields, sets, text } = bytes;
@@ -189,6 +248,7 @@ impl CollectionBody {
             metric: schema.metric.into(),
             tenant_required: schema.tenant_required,
             language: schema.language.to_string(),
+            embedding,
             index: IndexBody {
                 graph: schema.graph.into(),
                 m: schema.m,

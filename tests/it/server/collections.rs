@@ -41,7 +41,7 @@ fn what_is_wrong_with_a_new_collection_is_named() {
         (json!({"name": "a", "dim": 3}), "missing field `metric`"),
         (
             json!({"name": "a", "dim": 3, "metric": "l2", "embedding": {"provider": "x", "model": "y"}}),
-            "no provider",
+            "known are: hashed",
         ),
         (json!([]), "expected an object"),
         (json!(["a", 3, "l2", null, null, null]), "expected an object"),

@@ -12,12 +12,12 @@ use std::process::{Child, Command, Stdio};
 
 const TOKEN: &str = "0123456789abcdef-the-secret-token-0123456789";
 
-struct Process {
+pub(super) struct Process {
     child: Child,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
 }
 
-fn command(data: &Path, arguments: &[&str]) -> Command {
+pub(super) fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
     command.args(["serve", "--json", "--data"]).arg(data).args(arguments);
     command.env_remove("DATABASE_URL").env_remove("NEARFIELD_TOKENS");
@@ -25,7 +25,7 @@ fn command(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn serve(mut command: Command) -> Process {
+pub(super) fn serve(mut command: Command) -> Process {
     let mut child = command.args(["--bind", "127.0.0.1:0"]).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -35,6 +35,12 @@ fn serve(mut command: Command) -> Process {
 }
 
 impl Process {
+    /// Ends it as nobody can prevent.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends it as a service manager does; its log.
     fn end(mut self, signal: Signal) -> String {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

@@ -6,6 +6,7 @@ mod client;
 mod collections;
 #[cfg(unix)]
 mod command;
+mod embedding;
 mod jobs;
 mod lines;
 #[cfg(feature = "mirror")]

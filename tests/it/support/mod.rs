@@ -3,6 +3,10 @@
 #[cfg(feature = "server")]
 pub(crate) mod browser;
 pub(crate) mod data;
+#[cfg(feature = "server")]
+#[path = "../../../src/embed/http/tests/fake.rs"]
+#[allow(dead_code, reason = "the embedder's own tests ask it for more")]
+pub(crate) mod embeddings;
 #[cfg(all(feature = "mirror", feature = "server"))]
 pub(crate) mod postgres;
 #[cfg(all(feature = "mirror", feature = "server"))]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What it answers.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Status, further headers, body.
     Say(u16, &'static str, String),
     /// These bytes, and the end.
@@ -20,18 +20,18 @@ pub(super) enum Reply {
 
 type Script = dyn Fn(usize, &Value) -> Reply + Send + Sync;
 
-pub(super) struct Fake {
+pub(crate) struct Fake {
     addr: SocketAddr,
-    pub(super) asked: Arc<Mutex<Vec<Value>>>,
+    pub(crate) asked: Arc<Mutex<Vec<Value>>>,
     /// Heads of the requests.
-    pub(super) heads: Arc<Mutex<Vec<String>>>,
+    pub(crate) heads: Arc<Mutex<Vec<String>>>,
     /// Requests that were under way at a time, at most.
-    pub(super) most: Arc<AtomicUsize>,
+    pub(crate) most: Arc<AtomicUsize>,
 }
 
 impl Fake {
     /// `script` is handed the number of the request, from 0 on, and its body.
-    pub(super) fn new(script: impl Fn(usize, &Value) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(script: impl Fn(usize, &Value) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (asked, heads, most) = (
@@ -66,41 +66,41 @@ impl Fake {
         Self { addr, asked, heads, most }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
     /// How often each text was asked for.
-    pub(super) fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         asked.iter().flat_map(texts).collect()
     }
 }
 
-pub(super) fn texts(body: &Value) -> Vec<String> {
+pub(crate) fn texts(body: &Value) -> Vec<String> {
     body["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
 /// A vector that tells which text it is of.
-pub(super) fn vector(text: &str, dim: usize) -> Vec<f32> {
+pub(crate) fn vector(text: &str, dim: usize) -> Vec<f32> {
     (0..dim)
         .map(|at| text.bytes().map(f32::from).sum::<f32>() + text.len() as f32 * 1_000.0 + at as f32)
         .collect()
 }
 
 /// The right answer to `body`.
-pub(super) fn good(body: &Value, dim: usize) -> Reply {
+pub(crate) fn good(body: &Value, dim: usize) -> Reply {
     let plain = body["encoding_format"] != "base64";
     let data: Vec<Value> =
         texts(body).iter().enumerate().map(|(at, text)| item(at, &vector(text, dim), plain)).collect();
     Reply::Say(200, "", json!({"object": "list", "data": data, "usage": {"total_tokens": 1}}).to_string())
 }
 
-pub(super) fn item(index: usize, vector: &[f32], plain: bool) -> Value {
+pub(crate) fn item(index: usize, vector: &[f32], plain: bool) -> Value {
     let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
     let embedding = if plain { json!(vector) } else { json!(STANDARD.encode(bytes)) };
     json!({"object": "embedding", "index": index, "embedding": embedding})
