@@ -39,6 +39,8 @@ pub use config::{Durability, GraphKind, Io, Language, Metric, Options, Schema};
 #[cfg(feature = "embed")]
 pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, VectorCache};
 pub use embed::{Embedder, Hashed, estimate_tokens};
+#[cfg(feature = "local-model")]
+pub use embed::{LocalEmbedder, LocalOptions};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Fusion, Hit, Include, Leg, LogStats,
     Page, PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Snippet, Source, Stats,

@@ -5,10 +5,11 @@ use crate::{Embedder, Error, Hashed, HttpEmbedder, HttpOptions, Result, Store, V
 /// Who makes vectors of texts.
 #[derive(clap::Args, Clone)]
 pub(super) struct EmbedderArgs {
-    /// hashed, which is built in and knows words and no meaning; or the address of a service that speaks OpenAI's API, with --model
-    #[arg(long, value_name = "hashed|URL", default_value = "hashed", help_heading = "Vectors")]
+    /// hashed, which is built in and knows words and no meaning; the address of a service that speaks OpenAI's API, with --model; or the
+    /// folder of a model that runs in this process (a build with the feature local-model)
+    #[arg(long, value_name = "hashed|URL|DIR", default_value = "hashed", help_heading = "Vectors")]
     embedder: String,
-    /// The service's model
+    /// The service's model; of a folder, what it is to be called
     #[arg(long, value_name = "NAME", help_heading = "Vectors")]
     model: Option<String>,
     /// Numbers of a vector; of a service it is seen if it is not given [default of hashed: 512]
@@ -29,7 +30,7 @@ pub(super) struct EmbedderArgs {
 }
 
 impl EmbedderArgs {
-    /// The embedder; of a service, behind the cache of `store`, so that it is paid once for a text.
+    /// The embedder; but for the built-in one behind the cache of `store`, so that a text is paid once.
     pub(super) fn open(&self, store: &Store) -> Result<Box<dyn Embedder>> {
         if self.embedder == "hashed" {
             let given = [self.model.is_some(), self.key_file.is_some(), self.key_env.is_some()];
@@ -39,6 +40,9 @@ impl EmbedderArgs {
                 ));
             }
             return Ok(Box::new(self.dim.map_or_else(|| Ok(Hashed::default()), Hashed::new)?));
+        }
+        if !self.embedder.contains("://") {
+            return self.local(store);
         }
         let Some(model) = &self.model else {
             return Err(Error::invalid(format!(
@@ -58,17 +62,62 @@ impl EmbedderArgs {
         if let Some(name) = &self.key_env {
             options = options.key_env(name)?;
         }
-        let embedder = HttpEmbedder::new(options)?;
-        Ok(match VectorCache::open(store, VectorCache::BYTES) {
-            Ok(cache) => Box::new(cache.before(embedder)),
-            // A dry run has a store in memory.
-            Err(_) => Box::new(embedder),
-        })
+        Ok(cached(store, HttpEmbedder::new(options)?))
+    }
+
+    /// What is neither built in nor an address.
+    fn local(&self, store: &Store) -> Result<Box<dyn Embedder>> {
+        let folder = &self.embedder;
+        if !std::path::Path::new(folder).is_dir() {
+            return Err(Error::invalid(format!(
+                "--embedder {folder} is not hashed, nor the address of a service (http://...), nor a folder that is there"
+            )));
+        }
+        if self.key_file.is_some() || self.key_env.is_some() {
+            return Err(Error::invalid("keys are a service's; a folder needs none"));
+        }
+        self.folder(store)
+    }
+
+    #[cfg(feature = "local-model")]
+    fn folder(&self, store: &Store) -> Result<Box<dyn Embedder>> {
+        let mut options = crate::LocalOptions::default().threads(cores().min(64));
+        if let Some(name) = &self.model {
+            options = options.name(name);
+        }
+        let embedder = crate::LocalEmbedder::open(&self.embedder, options)?;
+        match self.dim.filter(|dim| *dim != embedder.dim()) {
+            Some(dim) => Err(Error::invalid(format!(
+                "--dim is {dim}, and vectors of {} have {} numbers: leave it out",
+                embedder.model(),
+                embedder.dim()
+            ))),
+            None => Ok(cached(store, embedder)),
+        }
+    }
+
+    #[cfg(not(feature = "local-model"))]
+    fn folder(&self, _: &Store) -> Result<Box<dyn Embedder>> {
+        Err(Error::invalid(format!(
+            "{} is a folder, and this nearfield was built without local models: build it with --features local-model",
+            self.embedder
+        )))
     }
 
     /// How many files are worked on at a time.
     pub(super) fn threads(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if self.embedder == "hashed" { cores } else { self.embed_concurrency.clamp(1, 64) }
+        if self.embedder.contains("://") { self.embed_concurrency.clamp(1, 64) } else { cores() }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn cached(store: &Store, embedder: impl Embedder + 'static) -> Box<dyn Embedder> {
+    match VectorCache::open(store, VectorCache::BYTES) {
+        Ok(cache) => Box::new(cache.before(embedder)),
+        // A dry run has a store in memory.
+        Err(_) => Box::new(embedder),
     }
 }

@@ -1,13 +1,15 @@
 //! From texts to vectors.
 //!
-//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, and the
-//! cache that embeds nothing twice. Knows no chunk; of a store only where its files are.
+//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, models in this
+//! process, and the cache that embeds nothing twice. Knows no chunk; of a store only where its files are.
 
 #[cfg(feature = "embed")]
 mod cache;
 mod hashed;
 #[cfg(feature = "embed")]
 mod http;
+#[cfg(feature = "local-model")]
+mod local;
 mod tokens;
 
 #[cfg(feature = "embed")]
@@ -15,6 +17,8 @@ pub use cache::{CacheStats, Cached, VectorCache};
 pub use hashed::Hashed;
 #[cfg(feature = "embed")]
 pub use http::{HttpEmbedder, HttpOptions};
+#[cfg(feature = "local-model")]
+pub use local::{LocalEmbedder, LocalOptions};
 pub use tokens::estimate_tokens;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -28,6 +28,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 const INSTEAD: &[(&str, &str)] = &[
     ("cargo run --release -- ", "nearfield "),
     ("--embedder http://127.0.0.1:11434 --model all-minilm", "--embedder hashed"),
+    ("--embedder models/all-MiniLM-L6-v2", "--embedder hashed"),
     ("bench text --data-dir FOLDER --docs FILE", "bench text --data-dir files --docs files/docs.jsonl"),
     ("nearfield demo", "nearfield demo --dir texts"),
     ("bench search$", "bench search --rounds 1 --rows 300 --dim 16 --query-rows 10"),
