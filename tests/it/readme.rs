@@ -183,6 +183,7 @@ impl Home {
             ("index.faiss", "flat-l2.faiss"),
             ("index.hnswlib", "l2.hnswlib"),
             ("more.jsonl", "chunks.jsonl"),
+            ("rows.parquet", "fixed.parquet"),
         ] {
             fs::copy(made(from), self.at(to)).unwrap();
         }
