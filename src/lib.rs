@@ -39,6 +39,8 @@ pub use config::{Durability, EmbeddingProfile, GraphKind, Io, Language, Metric, 
 #[cfg(feature = "embed")]
 pub use embed::{CacheStats, Cached, HttpEmbedder, HttpOptions, ProviderOptions, Providers, VectorCache};
 pub use embed::{Embedder, Hashed, estimate_tokens};
+#[cfg(feature = "local-model")]
+pub use embed::{LocalEmbedder, LocalOptions};
 pub use engine::{
     Ack, Bytes, Collection, Diagnosis, DocumentStats, Explain, Finding, Fusion, Hit, Include, Leg, LogStats,
     Page, PlacedChunk, RangeSearch, Response, RowResult, Search, SnapshotReport, Snippet, Source, Stats,
@@ -52,7 +54,8 @@ pub use ingest::{
     Backfill, BackfillOptions, BackfillState, BackfillStatus, Chunking, Comparison, ComparisonOptions,
     Content, Cut, Differences, DocumentReport, Documents, Dropped, FolderOptions, Follow, FollowReport,
     Found, FoundFile, Kind, Migration, MigrationEstimate, MigrationOptions, MigrationRates, MigrationState,
-    MigrationStatus, ParkedRow, Queries, SideComparison, SwitchOptions, Switched, Undone, TokenRate, find_files,
+    MigrationStatus, ParkedRow, Queries, SideComparison, SwitchOptions, Switched, TokenRate, Undone,
+    find_files,
 };
 pub use kernels::instruction_set;
 pub use metrics::{Times, Work};

@@ -13,10 +13,11 @@ const CONCURRENCY: usize = 4;
 #[derive(clap::Args, Clone)]
 pub(super) struct EmbedderArgs {
     /// hashed, which is built in and knows words and no meaning; a provider of the settings, or the address of a service that speaks
-    /// OpenAI's API, with --model [default: the collection's; hashed for one that has none]
-    #[arg(long, value_name = "hashed|NAME|URL", help_heading = "Vectors")]
+    /// OpenAI's API, with --model; or the folder of a model that runs in this process (a build with the feature local-model) [default: the
+    /// collection's; hashed for one that has none]
+    #[arg(long, value_name = "hashed|NAME|URL|DIR", help_heading = "Vectors")]
     embedder: Option<String>,
-    /// The service's model
+    /// The service's model; of a folder, what it is to be called
     #[arg(long, value_name = "NAME", help_heading = "Vectors")]
     model: Option<String>,
     /// Numbers of a vector; of a service it is seen if it is not given [default of hashed: 512]
@@ -52,13 +53,15 @@ enum Named<'a> {
     Hashed,
     Provider(&'a str, &'a ProviderOptions),
     Url(&'a str),
+    Folder(&'a str),
 }
 
 /// Who made the vectors that are there.
 #[derive(clap::Args, Clone)]
 pub(super) struct OldEmbedderArgs {
-    /// Of the vectors that are there: hashed, or the address of a service, with --old-model [default: they stand for themselves]
-    #[arg(long, value_name = "hashed|URL", help_heading = "Vectors that are there")]
+    /// Of the vectors that are there: hashed, a provider of the settings, the address of a service, with --old-model, or a folder
+    /// [default: they stand for themselves]
+    #[arg(long, value_name = "hashed|NAME|URL|DIR", help_heading = "Vectors that are there")]
     old_embedder: Option<String>,
     /// The service's model
     #[arg(long, value_name = "NAME", help_heading = "Vectors that are there", requires = "old_embedder")]
@@ -78,17 +81,20 @@ impl OldEmbedderArgs {
         new: &EmbedderArgs,
         dim: usize,
         store: &Store,
-    ) -> Result<Option<Box<dyn Embedder>>> {
-        let Some(embedder) = self.old_embedder.clone() else { return Ok(None) };
+        providers: &Providers,
+    ) -> Result<Option<Arc<dyn Embedder>>> {
+        if self.old_embedder.is_none() {
+            return Ok(None);
+        }
         let args = EmbedderArgs {
-            embedder,
+            embedder: self.old_embedder.clone(),
             model: self.old_model.clone(),
             dim: Some(dim),
             key_file: self.old_key_file.clone(),
             key_env: self.old_key_env.clone(),
             ..new.clone()
         };
-        args.open(store).map(Some)
+        Ok(Some(args.open(store, providers, None)?.embedder))
     }
 }
 
@@ -143,6 +149,7 @@ impl EmbedderArgs {
                 (self.dim.or(known), Some(EmbeddingProfile::new(name, self.model_of(name)?)))
             }
             Named::Url(url) => (self.dim, self.profile_of_url(url, providers)?),
+            Named::Folder(folder) => (Some(self.folder(folder)?.dim()), None),
         })
     }
 
@@ -152,6 +159,7 @@ impl EmbedderArgs {
         let hashed = || Providers::hashed(self.dim.unwrap_or(schema.dim)).model;
         match self.embedder.as_deref() {
             None | Some(Providers::HASHED) => Ok(self.model.clone().or(own).unwrap_or_else(hashed)),
+            Some(folder) if is_folder(folder) => Ok(self.folder(folder)?.model().to_owned()),
             Some(name) => self.model_of(name),
         }
     }
@@ -162,10 +170,11 @@ impl EmbedderArgs {
             Some(url) if url.contains("://") => Ok(Named::Url(url)),
             Some(name) => match providers.get(name) {
                 Some(options) => Ok(Named::Provider(name, options)),
+                None if is_folder(name) => Ok(Named::Folder(name)),
                 None => {
                     let known: Vec<&str> = providers.names().collect();
                     Err(Error::invalid(format!(
-                        "{name:?} is neither an address nor a provider; known are: {}, and the settings make others known in sections \
+                        "{name:?} is neither an address, nor a folder that is there, nor a provider; known are: {}, and the settings make others known in sections \
                          embedding.NAME",
                         known.join(", ")
                     )))
@@ -234,6 +243,13 @@ impl EmbedderArgs {
                     options: Some(options),
                 })
             }
+            Named::Folder(folder) => {
+                if self.has_key() {
+                    return Err(Error::invalid("keys are a service's; a folder needs none"));
+                }
+                let (embedder, threads) = (self.folder(folder)?, threads(None));
+                Ok(Chosen { embedder, profile: None, options: None, threads })
+            }
             Named::Url(url) => {
                 let embedder: Arc<dyn Embedder> = Arc::new(HttpEmbedder::new(self.http(url)?)?);
                 let threads = self.embed_concurrency.unwrap_or(CONCURRENCY).clamp(1, 64);
@@ -241,6 +257,30 @@ impl EmbedderArgs {
                     .of_service())
             }
         }
+    }
+
+    #[cfg(feature = "local-model")]
+    fn folder(&self, folder: &str) -> Result<Arc<dyn Embedder>> {
+        let mut options = crate::LocalOptions::default().threads(threads(None).min(64));
+        if let Some(name) = &self.model {
+            options = options.name(name);
+        }
+        let embedder = crate::LocalEmbedder::open(folder, options)?;
+        match self.dim.filter(|dim| *dim != embedder.dim()) {
+            Some(dim) => Err(Error::invalid(format!(
+                "--dim is {dim}, and vectors of {} have {} numbers: leave it out",
+                embedder.model(),
+                embedder.dim()
+            ))),
+            None => Ok(Arc::new(embedder)),
+        }
+    }
+
+    #[cfg(not(feature = "local-model"))]
+    fn folder(&self, folder: &str) -> Result<Arc<dyn Embedder>> {
+        Err(Error::invalid(format!(
+            "{folder} is a folder, and this nearfield was built without local models: build it with --features local-model"
+        )))
     }
 
     /// A provider's settings with what flags say above them.
@@ -291,6 +331,10 @@ impl Chosen {
             |value: fn(&ProviderOptions) -> u64| self.options.as_ref().map(value).filter(|max| *max > 0);
         (limit(|options| options.tokens_per_s), limit(|options| options.tokens_max))
     }
+}
+
+fn is_folder(name: &str) -> bool {
+    !name.contains("://") && std::path::Path::new(name).is_dir()
 }
 
 /// One provider alone, with these settings.

@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// holds what the file holds, and nothing else
     #[arg(long, default_value = "create")]
     mode: Mode,
-    /// What the file is, if its name and its first bytes do not say it: jsonl, npy, vecs, csv, hnsw-rs, faiss, hnswlib, pickle
+    /// What the file is, if its name and its first bytes do not say it: jsonl, npy, vecs, csv, parquet, hnsw-rs, faiss, hnswlib, pickle
     #[arg(long)]
     format: Option<Format>,
     /// How vectors are compared, if the file does not say it: cosine, l2, dot, l1
@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// Texts, metadata and all else of npy, vecs and faiss, by row: lines of JSON, also .zst
     #[arg(long, value_name = "FILE")]
     docs: Option<PathBuf>,
-    /// Of csv: which column is which field, such as id=key,text=body,vector=e* for columns e0, e1, ...
+    /// Of csv and parquet: which column is which field, such as id=key,text=body; of csv, vector=e* for columns e0, e1, ...
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',', value_parser = csv_mapping)]
     columns: Vec<(String, String)>,
     /// What to do with fields that a chunk does not have: refuse the row, ignore them, or put them into its metadata

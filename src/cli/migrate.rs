@@ -1,12 +1,12 @@
 //! `nearfield migrate`: a collection goes to another embedding model, step by step.
 
-use super::embedder::{EmbedderArgs, OldEmbedderArgs};
+use super::embedder::{Chosen, EmbedderArgs, OldEmbedderArgs};
 use super::import::json;
 use super::progress::Progress;
 use super::{Global, expect_store, output};
 use crate::{
     ComparisonOptions, Error, ErrorKind, Migration, MigrationOptions, MigrationRates, MigrationState,
-    MigrationStatus, Queries, Result, Store, SwitchOptions,
+    MigrationStatus, Providers, Queries, Result, Store, SwitchOptions,
 };
 use report::Told;
 use std::io::Write;
@@ -147,7 +147,9 @@ struct DropArgs {
 /// True if what was asked for is done.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
     expect_store(global.data())?;
-    let store = Store::open(global.data(), global.settings()?.settings.store)?;
+    let settings = global.settings()?.settings;
+    let providers = settings.providers()?;
+    let store = Store::open(global.data(), settings.store)?;
     let mut migration = Migration::of(&store, &args.collection);
     if let Some(next) = &args.next {
         migration = migration.next(next);
@@ -155,7 +157,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<b
     if let Some(old) = &args.old {
         migration = migration.old(old);
     }
-    let done = Run { args, global, store: &store, migration }.step();
+    let done = Run { args, global, store: &store, providers, migration }.step();
     let closed = store.close(CLOSE);
     let (told, is_good) = done?;
     closed?;
@@ -171,6 +173,7 @@ struct Run<'a> {
     args: &'a Args,
     global: &'a Global,
     store: &'a Store,
+    providers: Providers,
     migration: Migration,
 }
 
@@ -186,7 +189,8 @@ impl Run<'_> {
                 Ok((self.estimate(embedder, &pace.rates())?, true))
             }
             Step::Fill(args) => {
-                let embedder = args.embedder.open(self.store)?;
+                let Chosen { embedder, profile, .. } = self.chosen(&args.embedder)?;
+                let migration = migration.clone().profile(profile);
                 let status = migration.fill(&*embedder, args.pace.options(), &mut self.bar("fill")?)?;
                 let is_good = status.state == MigrationState::Done && status.refused == 0;
                 Ok((Told::Filled(Box::new(status)), is_good))
@@ -196,7 +200,8 @@ impl Run<'_> {
                 Ok((self.estimate(embedder, &pace.rates())?, true))
             }
             Step::Switch(args) => {
-                let embedder = args.embedder.open(self.store)?;
+                let Chosen { embedder, profile, .. } = self.chosen(&args.embedder)?;
+                let migration = migration.clone().profile(profile);
                 let options = SwitchOptions {
                     fill: args.pace.options(),
                     incomplete: args.incomplete,
@@ -213,16 +218,21 @@ impl Run<'_> {
         }
     }
 
+    /// The new model. The collection's own profile is that of the old one.
+    fn chosen(&self, embedder: &EmbedderArgs) -> Result<Chosen> {
+        embedder.open(self.store, &self.providers, None)
+    }
+
     fn estimate(&self, embedder: &EmbedderArgs, rates: &MigrationRates) -> Result<Told> {
-        let embedder = embedder.open(self.store)?;
+        let embedder = self.chosen(embedder)?.embedder;
         let estimate = self.migration.estimate(embedder.model(), embedder.dim(), rates)?;
         Ok(Told::Estimate { model: embedder.model().to_owned(), dim: embedder.dim(), estimate })
     }
 
     fn compare(&self, args: &CompareArgs) -> Result<(Told, bool)> {
-        let new = args.embedder.open(self.store)?;
+        let new = self.chosen(&args.embedder)?.embedder;
         let dim = self.store.open_collection(&self.args.collection)?.schema().dim;
-        let old = args.old_embedder.open(&args.embedder, dim, self.store)?;
+        let old = args.old_embedder.open(&args.embedder, dim, self.store, &self.providers)?;
         let queries = match &args.queries {
             None => Queries::Rows { rows: args.rows, seed: args.seed },
             Some(file) => {

@@ -94,7 +94,7 @@ fn a_wrong_command_line_is_code_2() {
         &["import", "x.npy", "--into", "a", "--rollback"],
         &["import", "--rollback", "--dry-run"],
         &["import", "x.npy", "--into", "a", "--mode", "merge"],
-        &["import", "x.npy", "--into", "a", "--format", "parquet"],
+        &["import", "x.npy", "--into", "a", "--format", "orc"],
         &["import", "x.csv", "--into", "a", "--columns", "id"],
         &["import", "x.npy", "--into", "a", "--batch", "0"],
         &["export", "docs"],

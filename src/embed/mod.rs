@@ -1,13 +1,16 @@
 //! From texts to vectors.
 //!
-//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, the
-//! cache that embeds nothing twice, and what a collection's profile stands for. Knows no chunk; of a store only where its files are.
+//! Owns the trait that every source of vectors is behind, the one source that needs nothing ([`Hashed`]), models behind HTTP, models in this
+//! process, the cache that embeds nothing twice, and what a collection's profile stands for. Knows no chunk; of a store only where its
+//! files are.
 
 #[cfg(feature = "embed")]
 mod cache;
 mod hashed;
 #[cfg(feature = "embed")]
 mod http;
+#[cfg(feature = "local-model")]
+mod local;
 #[cfg(feature = "embed")]
 mod providers;
 mod tokens;
@@ -17,6 +20,8 @@ pub use cache::{CacheStats, Cached, VectorCache};
 pub use hashed::Hashed;
 #[cfg(feature = "embed")]
 pub use http::{HttpEmbedder, HttpOptions};
+#[cfg(feature = "local-model")]
+pub use local::{LocalEmbedder, LocalOptions};
 #[cfg(feature = "embed")]
 pub use providers::{ProviderOptions, Providers};
 pub use tokens::estimate_tokens;

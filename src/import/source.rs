@@ -23,6 +23,7 @@ pub(crate) enum Format {
     Npy,
     Vecs,
     Csv,
+    Parquet,
     HnswRs,
     Faiss,
     Hnswlib,
@@ -30,11 +31,12 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    const NAMES: [(Self, &str); 8] = [
+    const NAMES: [(Self, &str); 9] = [
         (Self::Jsonl, "jsonl"),
         (Self::Npy, "npy"),
         (Self::Vecs, "vecs"),
         (Self::Csv, "csv"),
+        (Self::Parquet, "parquet"),
         (Self::HnswRs, "hnsw-rs"),
         (Self::Faiss, "faiss"),
         (Self::Hnswlib, "hnswlib"),
@@ -50,6 +52,7 @@ impl Format {
             (&[".npy"], Self::Npy),
             (&[".fvecs", ".bvecs"], Self::Vecs),
             (&[".csv"], Self::Csv),
+            (&[".parquet", ".pq"], Self::Parquet),
             (&[".hnsw.data", ".hnsw.graph"], Self::HnswRs),
             (&[".faiss"], Self::Faiss),
             (&[".hnswlib"], Self::Hnswlib),
@@ -59,6 +62,7 @@ impl Format {
         named.or(match start {
             [b'I', b'x' | b'H' | b'w' | b'v', ..] => Some(Self::Faiss),
             [0x93, b'N', b'U', b'M', ..] => Some(Self::Npy),
+            b"PAR1" => Some(Self::Parquet),
             _ => None,
         })
     }
@@ -117,7 +121,7 @@ pub(crate) struct Spec {
     /// Everything but the vectors by row: lines of JSON.
     pub(crate) docs: Option<PathBuf>,
     pub(crate) extra: Extra,
-    /// Of CSV: `(field, column)`.
+    /// Of CSV and Parquet: `(field, column)`.
     pub(crate) columns: Vec<(String, String)>,
     /// Of rows that name none.
     pub(crate) tenant: Option<String>,

@@ -16,6 +16,8 @@ mod avx2;
 mod avx512;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
+#[cfg(feature = "local-model")]
+mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod prefetch;
@@ -24,6 +26,8 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "local-model")]
+pub(crate) use matrix::{Left, Matrix, Right};
 pub(crate) use prefetch::prefetch_cells;
 pub use prefetch::{prefetch, prefetch_f32};
 pub(crate) use rows::ROWS_MAX;

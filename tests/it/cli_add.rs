@@ -152,6 +152,12 @@ fn a_dry_run_makes_nothing_and_wrong_flags_are_refused() {
         let (good, told) = add(home.path(), wrong);
         assert!(!good && told.is_string(), "{wrong:?}: {told}");
     }
+    let (good, told) = add(home.path(), &["--embedder", "no/such/model"]);
+    assert!(!good && told.as_str().unwrap().contains("nor a folder that is there"), "{told}");
+    // The folder is there and no model: who has no local models says so, who has them misses its files.
+    let (good, told) = add(home.path(), &["--embedder", "."]);
+    let says = if cfg!(feature = "local-model") { "config.json" } else { "--features local-model" };
+    assert!(!good && told.as_str().unwrap().contains(says), "{told}");
 }
 
 #[test]

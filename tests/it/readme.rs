@@ -29,6 +29,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ("cargo run --release -- ", "nearfield "),
     ("--embedder http://127.0.0.1:11434 --model all-minilm", "--embedder hashed"),
     ("--embedder http://127.0.0.1:11434 --model bge-m3", "--embedder hashed --dim 256"),
+    ("--embedder models/all-MiniLM-L6-v2", "--embedder hashed"),
     ("bench text --data-dir FOLDER --docs FILE", "bench text --data-dir files --docs files/docs.jsonl"),
     ("nearfield demo", "nearfield demo --dir texts"),
     ("bench search$", "bench search --rounds 1 --rows 300 --dim 16 --query-rows 10"),
@@ -183,6 +184,7 @@ impl Home {
             ("index.faiss", "flat-l2.faiss"),
             ("index.hnswlib", "l2.hnswlib"),
             ("more.jsonl", "chunks.jsonl"),
+            ("rows.parquet", "fixed.parquet"),
         ] {
             fs::copy(made(from), self.at(to)).unwrap();
         }

@@ -170,7 +170,7 @@ impl Csv {
         if found != wanted {
             return Err(format!("it has {found} fields and the header has {wanted}"));
         }
-        let mut object = Map::new();
+        let (mut object, mut others) = (Map::new(), Map::new());
         let mut vector = vec![0.0; self.values];
         for (column, text) in self.columns.iter().zip(record) {
             match column {
@@ -185,11 +185,17 @@ impl Csv {
                     object.insert((*name).to_owned(), parsed(name, text.trim())?);
                 }
                 Column::Field(name) => drop(object.insert((*name).to_owned(), Value::String(text))),
-                Column::Extra(name) => drop(object.insert(name.clone(), Value::String(text))),
+                Column::Extra(name) => drop(others.insert(name.clone(), Value::String(text))),
             }
         }
         let mut chunk = Line::of(Value::Object(object), self.extra)?.chunk()?;
         chunk.vector = (!vector.is_empty()).then_some(vector);
+        // Beside the fields and not among them: a column may be called as one is, and be another.
+        for (name, value) in others.into_iter().filter(|_| self.extra == Extra::Metadata) {
+            if chunk.metadata.insert(name.clone(), value).is_some() {
+                return Err(format!("the field {name:?} is in its metadata already"));
+            }
+        }
         Ok(chunk)
     }
 }

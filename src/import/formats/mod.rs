@@ -8,6 +8,7 @@ mod hnswlib;
 mod jsonl;
 mod literal;
 mod npy;
+mod parquet;
 mod pickle;
 mod plain;
 mod store;
@@ -29,6 +30,7 @@ pub(super) fn open(format: Format, spec: &Spec) -> Result<Box<dyn Rows>> {
         Format::Npy | Format::Vecs => beside::with(Box::new(plain::Plain::open(&spec.path)?), spec)?,
         Format::Faiss => beside::with(Box::new(faiss::Faiss::open(&spec.path)?), spec)?,
         Format::Csv => Box::new(csv::Csv::open(spec)?),
+        Format::Parquet => Box::new(parquet::Parquet::open(spec)?),
         Format::HnswRs => Box::new(hnsw_rs::HnswRs::open(&spec.path)?),
         Format::Hnswlib => Box::new(hnswlib::Hnswlib::open(&spec.path)?),
         Format::Pickle => Box::new(store::Store::open(spec)?),
@@ -47,7 +49,7 @@ fn check(format: Format, spec: &Spec) -> Result<()> {
         };
         return Err(Error::invalid(format!("a {format} file {why}: leave --ids and --docs away")));
     }
-    if format != Format::Csv && !spec.columns.is_empty() {
+    if !matches!(format, Format::Csv | Format::Parquet) && !spec.columns.is_empty() {
         return Err(Error::invalid(format!("a {format} file has no columns: leave --columns away")));
     }
     Ok(())

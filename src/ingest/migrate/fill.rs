@@ -158,7 +158,8 @@ impl Migration {
         match self.next_if_there()? {
             Some(next) => Ok(next),
             None => {
-                let mut schema = Schema { dim: embedder.dim(), metric, ..from.schema().clone() };
+                let embedding = self.profile.clone();
+                let mut schema = Schema { dim: embedder.dim(), metric, embedding, ..from.schema().clone() };
                 if metric != from.schema().metric {
                     schema.graph = Schema::new(schema.dim, metric).graph;
                 }

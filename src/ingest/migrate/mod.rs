@@ -20,6 +20,7 @@ pub use estimate::{MigrationEstimate, MigrationRates};
 pub use fill::{MigrationOptions, MigrationState, MigrationStatus};
 pub use switch::{Differences, Dropped, SwitchOptions, Switched, Undone};
 
+use crate::config::EmbeddingProfile;
 use crate::engine::{Collection, Store};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
@@ -38,12 +39,19 @@ pub struct Migration {
     name: String,
     next: Option<String>,
     old: String,
+    profile: Option<EmbeddingProfile>,
 }
 
 impl Migration {
     /// Of the collection that is called `name`.
     pub fn of(store: &Store, name: &str) -> Self {
-        Self { store: store.clone(), name: name.to_owned(), next: None, old: format!("{name}.old") }
+        Self {
+            store: store.clone(),
+            name: name.to_owned(),
+            next: None,
+            old: format!("{name}.old"),
+            profile: None,
+        }
     }
 
     /// The name of the collection that is filled. Default: the collection's with `.next` behind, and a number if that is taken.
@@ -56,6 +64,12 @@ impl Migration {
     #[must_use]
     pub fn old(self, name: &str) -> Self {
         Self { old: name.to_owned(), ..self }
+    }
+
+    /// Who makes the vectors of the collection that is filled, for its schema. Default: nobody is named there.
+    #[must_use]
+    pub fn profile(self, profile: impl Into<Option<EmbeddingProfile>>) -> Self {
+        Self { profile: profile.into(), ..self }
     }
 
     /// The name of the collection that is filled, whether it is there or not.

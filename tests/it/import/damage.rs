@@ -8,13 +8,15 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 /// Each format, with what its import needs beside the file.
-const FILES: [(&str, &[&str]); 15] = [
+const FILES: [(&str, &[&str]); 17] = [
     ("vectors.f2.npy", &["--metric", "l2"]),
     ("vectors.f4.npy", &["--metric", "cosine"]),
     ("vectors.fvecs", &["--metric", "l2"]),
     ("vectors.bvecs", &["--metric", "l2"]),
     ("chunks.jsonl", &["--metric", "l2"]),
     ("columns.csv", &["--metric", "l2"]),
+    ("fixed.parquet", &["--metric", "l2", "--columns", "id=key"]),
+    ("halves.parquet", &["--metric", "l2"]),
     ("flat-l2.faiss", &[]),
     ("flat-l1.faiss", &[]),
     ("hnsw.faiss", &[]),
@@ -145,6 +147,8 @@ fn a_head_that_lies_takes_no_memory() {
         ("both.faiss", with("flat-l2.faiss", &[(8, huge), (37, &(6u64 << 60).to_le_bytes())])),
         ("dim.faiss", with("flat-l2.faiss", &[(4, &i32::MAX.to_le_bytes())])),
         ("levels.faiss", with("hnsw.faiss", &[(37, huge)])),
+        ("description.parquet", [&b"PAR1\x29\xfc\xff\xff\xff\xff\x0f\x07\0\0\0PAR1"[..]].concat()),
+        ("nested.parquet", [b"PAR1", &[0x1c; 1 << 20][..], &(1u32 << 20).to_le_bytes(), b"PAR1"].concat()),
         ("rows.hnswlib", with("l2.hnswlib", &[(16, huge)])),
         ("links.hnswlib", with("l2.hnswlib", &[(64, huge)])),
         ("bytes.pkl", pickle(&[b"\x8e", huge, b"."].concat())),

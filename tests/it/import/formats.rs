@@ -95,9 +95,46 @@ fn lines_of_json_and_csv() {
     let (_, rows) = check(&args.concat(), Ids::Names, 0.0);
     assert_eq!(rows[1].metadata["lang"], "en");
     assert_eq!((rows[1].tenant.as_deref(), rows[1].embedding_model.as_deref()), (Some("me"), Some("m")));
+    let home = Home::new();
+    std::fs::write(home.at("two.csv"), "key,id,vector\na,not me,\"[1, 2]\"\n").unwrap();
+    for (extra, id) in [("ignore", None), ("metadata", Some("not me"))] {
+        let call = ["import", &home.at("two.csv"), "--into", extra, "--metric", "l2", "--columns", "id=key"];
+        home.done(&[&call[..], &["--extra", extra]].concat());
+        let row = home.rows(extra).unwrap().remove(0);
+        assert_eq!((row.id.as_str(), row.metadata.get("id").and_then(Value::as_str)), ("a", id));
+    }
     let said =
         Home::new().refused(&[&["import", &csv, "--into", "a", "--metric", "l2"][..], &columns].concat());
     assert!(said.contains("\"lang\"") && said.contains("--extra"), "{said}");
+}
+
+#[test]
+fn parquet_of_every_encoding_that_is_in_use() {
+    let l2 = ["--metric", "l2"];
+    for (file, args, ids) in [
+        ("lists.parquet", &[][..], Ids::Names),
+        ("fixed.parquet", &["--columns", "id=key"], Ids::Keys),
+        ("encodings.parquet", &[], Ids::Names),
+    ] {
+        let (_, rows) = check(&[&[made(file).as_str()], args, &l2].concat(), ids, 0.0);
+        has_payload(&rows);
+        assert_eq!((rows[7].document_id.as_deref(), rows[7].chunk_index), (Some("doc-1"), 2), "{file}");
+        assert_eq!(rows[3].tenant.as_deref(), (file == "encodings.parquet").then_some("t"));
+    }
+    check(&[&made("halves.parquet"), "--metric", "dot"], Ids::Keys, 2e-3);
+    let columns = ["--columns", "id=name,vector=embedding,text=body", "--extra", "metadata"];
+    let (_, rows) = check(&[&[made("bytes.parquet").as_str()][..], &columns, &l2].concat(), Ids::Names, 0.0);
+    has_payload(&rows);
+
+    let home = Home::new();
+    let call = ["import", &made("nulls.parquet"), "--into", "docs", "--metric", "l2"];
+    let said = home.refused(&call);
+    assert!(said.contains("row 4 (at byte") && said.contains("NaN"), "{said}");
+    assert_eq!(home.rows("docs"), None);
+    let report = home.done(&[&call[..], &["--max-rejects", "3"]].concat());
+    assert_eq!((&report["rows"], home.rows("docs").unwrap().len()), (&json!(4), 4));
+    let said = home.refused(&["import", &made("brotli.parquet"), "--into", "a", "--metric", "l2"]);
+    assert!(said.contains("BROTLI; write it with zstd"), "{said}");
 }
 
 #[test]
