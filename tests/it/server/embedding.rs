@@ -304,13 +304,25 @@ fn the_end_does_not_wait_for_a_provider_that_hangs_and_leaves_the_folder_free() 
 
 #[test]
 fn collections_of_one_provider_take_turns() {
-    let fake = Fake::new(|_, body| good(body, DIM));
+    let (go, gate) = channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let fake = Fake::new(move |n, body| {
+        if n == 0 {
+            gate.lock().unwrap().recv().unwrap();
+        }
+        good(body, DIM)
+    });
     let bed = Bed::with(near(&fake, |options| (options.batch, options.concurrency) = (3, 1)));
     for name in ["docs", "others"] {
         bed.post("/v1/collections", new(name));
     }
     bed.post("/v1/collections/docs/chunks", rows(0..60));
+    until("the provider is asked", || fake.requests() == 1);
     bed.post("/v1/collections/others/chunks", rows(60..120));
+    // While the one waits for its answer, the other has begun, and waits for its turn.
+    until("the other begins", || bed.collection("others")["embedding"]["state"] == "working");
+    (0..20).for_each(|_| drop(bed.collection("others")));
+    go.send(()).unwrap();
     bed.until_idle("docs", 0);
     bed.until_idle("others", 0);
     assert_eq!(fake.most.load(Ordering::SeqCst), 1, "no more requests at a time than the settings say");
