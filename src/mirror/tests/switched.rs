@@ -58,7 +58,7 @@ fn both_collections_go_on_under_the_databases_names() {
         [("docs in the database".to_owned(), "it was dropped here".to_owned())]
     );
     assert_eq!(a.store.collections().len(), 1);
-    assert_eq!(a.run(async |sides| sides.drop_there(DOCS).await).unwrap().unwrap(), 3);
+    assert_eq!(a.run(async |sides| sides.drop_there(DOCS, false).await).unwrap().unwrap(), 3);
     assert!(has(&a.store, DOCS, "new"));
 }
 
