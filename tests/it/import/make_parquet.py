@@ -53,7 +53,7 @@ def main():
                     "n": pa.array([m["n"] for m in METADATA], pa.int16()), "share": [m["share"] for m in METADATA],
                     "tags": [m["tags"] for m in METADATA]}, compression="snappy", data_page_version="2.0")
     write("brotli", {"id": NAMES, "vector": fixed}, compression="brotli")
-    # What may be missing, is, once; the last three rows are wrong.
+    # What may be missing, is, once; rows without vector and text, and the last three, are wrong.
     kinds = pa.struct([("a", pa.list_(pa.list_(pa.int32()))), ("b", pa.map_(pa.string(), pa.bool_())), ("c", pa.float32())])
     write("nulls", {
         "id": ["all", "none", "empty", "holes", "key", None, "hole"],

@@ -75,7 +75,7 @@ fn words_and_both_legs_are_searched_as_the_library_does() {
     let found: Vec<Vec<String>> = body["results"].as_array().unwrap().iter().map(ids).collect();
     assert_eq!(found, [["d"], ["a"], ["a"]]);
     let page = bed.client().get("/metrics").text();
-    assert!(page.contains("nearfield_search_mode_seconds_count{mode=\"hybrid\"} 3"), "{page}");
+    assert!(page.contains("nearfield_search_mode_seconds_count{mode=\"hybrid\"} 4"), "{page}");
 }
 
 #[test]
