@@ -60,7 +60,7 @@ enum Named<'a> {
 #[derive(clap::Args, Clone)]
 pub(super) struct OldEmbedderArgs {
     /// Of the vectors that are there: hashed, a provider of the settings, the address of a service, with --old-model, or a folder
-    /// [default: they stand for themselves]
+    /// [default: that of its profile; without one, rows stand for themselves]
     #[arg(long, value_name = "hashed|NAME|URL|DIR", help_heading = "Vectors that are there")]
     old_embedder: Option<String>,
     /// The service's model
@@ -75,16 +75,22 @@ pub(super) struct OldEmbedderArgs {
 }
 
 impl OldEmbedderArgs {
-    /// The embedder of vectors of `dim` numbers, if one is named; otherwise as `new` says.
+    pub(super) fn is_given(&self) -> bool {
+        self.old_embedder.is_some()
+    }
+
+    /// The embedder of a collection's vectors, if one is named, or else its own, if it has one; otherwise as `new` says.
     pub(super) fn open(
         &self,
         new: &EmbedderArgs,
-        dim: usize,
+        schema: &Schema,
         store: &Store,
         providers: &Providers,
     ) -> Result<Option<Arc<dyn Embedder>>> {
-        if self.old_embedder.is_none() {
-            return Ok(None);
+        let dim = schema.dim;
+        if !self.is_given() {
+            let own = schema.embedding.as_ref().map(|profile| providers.embedder(profile, dim));
+            return own.transpose();
         }
         let args = EmbedderArgs {
             embedder: self.old_embedder.clone(),
@@ -164,6 +170,24 @@ impl EmbedderArgs {
         }
     }
 
+    /// Who is meant on a running server, which has settings of its own, and how wide its vectors are if that is said.
+    pub(super) fn of_server(&self) -> Result<(EmbeddingProfile, Option<usize>)> {
+        let wrong = |what: &str| Error::invalid(format!("{what}: name a provider of the server's settings"));
+        if self.has_key() || self.embed_batch.is_some() || self.embed_concurrency.is_some() {
+            return Err(wrong("a server has keys, batches and requests at a time in its own settings"));
+        }
+        match self.embedder.as_deref() {
+            None | Some(Providers::HASHED) => {
+                let dim = self.dim.unwrap_or(Hashed::default().dim());
+                Ok((Providers::hashed(dim), Some(dim)))
+            }
+            Some(name) if name.contains("://") || is_folder(name) => Err(wrong(&format!(
+                "{name:?} is an address or a folder, and a server takes vectors from neither"
+            ))),
+            Some(name) => Ok((EmbeddingProfile::new(name, self.model_of(name)?), self.dim)),
+        }
+    }
+
     fn named<'a>(&'a self, providers: &'a Providers) -> Result<Named<'a>> {
         match self.embedder.as_deref() {
             None | Some(Providers::HASHED) => Ok(Named::Hashed),
@@ -230,9 +254,8 @@ impl EmbedderArgs {
                 }
                 let (profile, options) =
                     (EmbeddingProfile::new(name, self.model_of(name)?), self.over(options));
-                let known = Some(options.dimensions).filter(|dimensions| *dimensions > 0);
                 let one = one(name, &options)?;
-                let embedder = match self.dim.or(known) {
+                let embedder = match self.dim {
                     Some(dim) => one.embedder(&profile, dim)?,
                     None => one.seen(&profile)?,
                 };

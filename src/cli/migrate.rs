@@ -1,16 +1,14 @@
-//! `nearfield migrate`: a collection goes to another embedding model, step by step.
+//! `nearfield migrate`: a collection goes to another embedding model, step by step; here, or on a running server.
 
+use super::api::{asked, done};
 use super::embedder::{Chosen, EmbedderArgs, OldEmbedderArgs};
-use super::import::json;
 use super::progress::Progress;
-use super::{Global, expect_store, output};
-use crate::{
-    ComparisonOptions, Error, ErrorKind, Migration, MigrationOptions, MigrationRates, MigrationState,
-    MigrationStatus, Providers, Queries, Result, Store, SwitchOptions,
-};
-use report::Told;
+use super::{Global, expect_store};
+use crate::server::{MigrateBody, MigrateResult, MigrateStep, MigratedBy, NewEmbedding, NewModel, Object};
+use crate::{Embedder, Error, ErrorKind, Providers, Result, Store};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod report;
@@ -60,7 +58,7 @@ struct EstimateArgs {
     price: Option<f64>,
     /// Tokens that come through in a second
     #[arg(long, value_name = "N")]
-    tokens_per_s: Option<f64>,
+    tokens_per_s: Option<u64>,
 }
 
 #[derive(clap::Args)]
@@ -76,10 +74,10 @@ struct FillArgs {
 
 #[derive(clap::Args)]
 struct PaceArgs {
-    /// Tokens a second at most, by estimate [default: no limit]
+    /// Tokens a second at most, by estimate [default: as the provider's settings say, or no limit]
     #[arg(long, value_name = "N")]
     tokens_per_s: Option<u64>,
-    /// Tokens in all, by estimate; then it ends [default: no limit]
+    /// Tokens in all, by estimate; then it ends [default: as the provider's settings say, or no limit]
     #[arg(long, value_name = "N")]
     tokens_max: Option<u64>,
 }
@@ -90,18 +88,18 @@ struct CompareArgs {
     embedder: EmbedderArgs,
     #[command(flatten)]
     old_embedder: OldEmbedderArgs,
-    /// Rows whose texts are asked for
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    rows: usize,
-    /// Which rows: the same number, the same rows
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    seed: u64,
-    /// File of questions, a line each, instead of rows; with --old-embedder
+    /// Rows whose texts are asked for [default: 100]
+    #[arg(long, value_name = "N")]
+    rows: Option<usize>,
+    /// Which rows: the same number, the same rows [default: 42]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// File of questions, a line each, instead of rows; the model of the vectors that are there must be known
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rows", "seed"])]
     queries: Option<PathBuf>,
-    /// Neighbours that are compared
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    k: usize,
+    /// Neighbours that are compared [default: 10]
+    #[arg(long, value_name = "N")]
+    k: Option<usize>,
     /// For whom questions of a file are asked, where the collection requires a tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
@@ -146,138 +144,158 @@ struct DropArgs {
 
 /// True if what was asked for is done.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
+    let order = args.order()?;
+    let result = if global.url.is_some() { there(args, order, global)? } else { here(args, &order, global)? };
+    report::tell(&result, global.json, out)?;
+    Ok(result.is_whole())
+}
+
+/// By a running server, which knows who makes the vectors.
+fn there(args: &Args, mut order: MigrateBody, global: &Global) -> Result<MigrateResult> {
+    if let Some(embedder) = args.embedder() {
+        let (profile, dim) = embedder.of_server()?;
+        order.embedding = Some(Object(NewEmbedding { provider: profile.provider, model: profile.model }));
+        order.dim = dim;
+    }
+    if let Step::Compare(CompareArgs { old_embedder, .. }) = &args.step
+        && old_embedder.is_given()
+    {
+        return Err(Error::invalid(
+            "a server knows who made the vectors that are there; leave --old-embedder away",
+        ));
+    }
+    let body = serde_json::to_value(&order).unwrap_or_default();
+    let told = asked(global, |way| {
+        let bar = Progress::new(global.quiet).bar(order.step.word(), 0);
+        done(way, "/v1/admin/migrate", &body, &bar)
+    })?;
+    serde_json::from_value(told).map_err(|e| {
+        let message =
+            "the server tells of a migration what this program does not know: take the same version of both";
+        Error::new(ErrorKind::Unavailable, message).with_source(e)
+    })
+}
+
+/// In a store of this machine.
+fn here(args: &Args, order: &MigrateBody, global: &Global) -> Result<MigrateResult> {
     expect_store(global.data())?;
     let settings = global.settings()?.settings;
     let providers = settings.providers()?;
     let store = Store::open(global.data(), settings.store)?;
-    let mut migration = Migration::of(&store, &args.collection);
-    if let Some(next) = &args.next {
-        migration = migration.next(next);
-    }
-    if let Some(old) = &args.old {
-        migration = migration.old(old);
-    }
-    let done = Run { args, global, store: &store, providers, migration }.step();
+    let result = in_store(args, order, global, &store, &providers);
     let closed = store.close(CLOSE);
-    let (told, is_good) = done?;
+    let result = result?;
     closed?;
-    if global.json {
-        told.json(out)?;
-    } else {
-        told.text(out).map_err(output)?;
-    }
-    Ok(is_good)
+    Ok(result)
 }
 
-struct Run<'a> {
+fn in_store(
+    args: &Args,
+    order: &MigrateBody,
+    global: &Global,
+    store: &Store,
+    providers: &Providers,
+) -> Result<MigrateResult> {
+    let rows = store.open_collection(&args.collection)?.stats().rows;
+    let bar = Progress::new(global.quiet).bar(order.step.word(), rows);
+    let tell = &mut |done: usize, of: usize| {
+        bar.at(done as u64, of as u64);
+        true
+    };
+    order.run(store, &Flags { args, store, providers }, tell)
+}
+
+/// Who makes vectors, as the flags say.
+struct Flags<'a> {
     args: &'a Args,
-    global: &'a Global,
     store: &'a Store,
-    providers: Providers,
-    migration: Migration,
+    providers: &'a Providers,
 }
 
-impl Run<'_> {
-    fn step(&self) -> Result<(Told, bool)> {
-        let migration = &self.migration;
-        match &self.args.step {
-            Step::Estimate(args) => {
-                let rates = MigrationRates { price_per_million: args.price, tokens_per_s: args.tokens_per_s };
-                Ok((self.estimate(&args.embedder, &rates)?, true))
-            }
-            Step::Fill(FillArgs { embedder, pace, dry_run: true }) => {
-                Ok((self.estimate(embedder, &pace.rates())?, true))
-            }
-            Step::Fill(args) => {
-                let Chosen { embedder, profile, .. } = self.chosen(&args.embedder)?;
-                let migration = migration.clone().profile(profile);
-                let status = migration.fill(&*embedder, args.pace.options(), &mut self.bar("fill")?)?;
-                let is_good = status.state == MigrationState::Done && status.refused == 0;
-                Ok((Told::Filled(Box::new(status)), is_good))
-            }
-            Step::Compare(args) => self.compare(args),
-            Step::Switch(SwitchArgs { embedder, pace, dry_run: true, .. }) => {
-                Ok((self.estimate(embedder, &pace.rates())?, true))
-            }
-            Step::Switch(args) => {
-                let Chosen { embedder, profile, .. } = self.chosen(&args.embedder)?;
-                let migration = migration.clone().profile(profile);
-                let options = SwitchOptions {
-                    fill: args.pace.options(),
-                    incomplete: args.incomplete,
-                    ..SwitchOptions::default()
-                };
-                let switched = migration.switch(&*embedder, &options, &mut self.bar("switch")?)?;
-                Ok((Told::Switched(Box::new(switched)), true))
-            }
-            Step::Undo(UndoArgs { dry_run: true, .. }) => {
-                Ok((Told::Differences(migration.differences()?), true))
-            }
-            Step::Undo(args) => Ok((Told::Undone(migration.undo(args.yes)?), true)),
-            Step::Drop(args) => self.drop(args),
+impl MigratedBy for Flags<'_> {
+    /// The collection's own profile is that of the old one.
+    fn new_model(&self) -> Result<NewModel> {
+        let embedder = self.args.embedder().ok_or_else(|| Error::invalid("this step needs no model"))?;
+        let chosen = embedder.open(self.store, self.providers, None)?;
+        let budget = chosen.budget();
+        let Chosen { embedder, profile, .. } = chosen;
+        Ok(NewModel { embedder, profile, budget })
+    }
+
+    fn old_model(&self) -> Result<Option<Arc<dyn Embedder>>> {
+        let Step::Compare(CompareArgs { embedder, old_embedder, .. }) = &self.args.step else {
+            return Ok(None);
+        };
+        let collection = self.store.open_collection(&self.args.collection)?;
+        old_embedder.open(embedder, collection.schema(), self.store, self.providers)
+    }
+}
+
+impl Args {
+    fn embedder(&self) -> Option<&EmbedderArgs> {
+        match &self.step {
+            Step::Estimate(args) => Some(&args.embedder),
+            Step::Fill(args) => Some(&args.embedder),
+            Step::Compare(args) => Some(&args.embedder),
+            Step::Switch(args) => Some(&args.embedder),
+            Step::Undo(_) | Step::Drop(_) => None,
         }
     }
 
-    /// The new model. The collection's own profile is that of the old one.
-    fn chosen(&self, embedder: &EmbedderArgs) -> Result<Chosen> {
-        embedder.open(self.store, &self.providers, None)
-    }
-
-    fn estimate(&self, embedder: &EmbedderArgs, rates: &MigrationRates) -> Result<Told> {
-        let embedder = self.chosen(embedder)?.embedder;
-        let estimate = self.migration.estimate(embedder.model(), embedder.dim(), rates)?;
-        Ok(Told::Estimate { model: embedder.model().to_owned(), dim: embedder.dim(), estimate })
-    }
-
-    fn compare(&self, args: &CompareArgs) -> Result<(Told, bool)> {
-        let new = self.chosen(&args.embedder)?.embedder;
-        let dim = self.store.open_collection(&self.args.collection)?.schema().dim;
-        let old = args.old_embedder.open(&args.embedder, dim, self.store, &self.providers)?;
-        let queries = match &args.queries {
-            None => Queries::Rows { rows: args.rows, seed: args.seed },
-            Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|e| {
-                    let message = format!("{} cannot be read", file.display());
-                    Error::new(ErrorKind::Invalid, message).with_source(e)
-                })?;
-                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-                Queries::Texts(lines.map(str::to_owned).collect())
+    /// All but who makes the vectors.
+    fn order(&self) -> Result<MigrateBody> {
+        let flag = |given: bool| given.then_some(true);
+        let new = |step| MigrateBody {
+            next: self.next.clone(),
+            old: self.old.clone(),
+            ..MigrateBody::new(&self.collection, step)
+        };
+        let order = match &self.step {
+            Step::Estimate(args) => MigrateBody {
+                price_per_million: args.price,
+                tokens_per_s: args.tokens_per_s,
+                ..new(MigrateStep::Estimate)
+            },
+            Step::Fill(args) => MigrateBody {
+                tokens_per_s: args.pace.tokens_per_s,
+                tokens_max: args.pace.tokens_max,
+                dry_run: flag(args.dry_run),
+                ..new(MigrateStep::Fill)
+            },
+            Step::Compare(args) => MigrateBody {
+                rows: args.rows,
+                seed: args.seed,
+                queries: args.queries.as_ref().map(lines).transpose()?,
+                k: args.k,
+                tenant: args.tenant.clone(),
+                ..new(MigrateStep::Compare)
+            },
+            Step::Switch(args) => MigrateBody {
+                tokens_per_s: args.pace.tokens_per_s,
+                tokens_max: args.pace.tokens_max,
+                incomplete: flag(args.incomplete),
+                dry_run: flag(args.dry_run),
+                ..new(MigrateStep::Switch)
+            },
+            Step::Undo(args) => {
+                MigrateBody { yes: flag(args.yes), dry_run: flag(args.dry_run), ..new(MigrateStep::Undo) }
             }
+            Step::Drop(args) => MigrateBody {
+                filled: flag(args.filled),
+                yes: flag(args.yes),
+                dry_run: flag(args.dry_run),
+                ..new(MigrateStep::Drop)
+            },
         };
-        let options = ComparisonOptions { queries, k: args.k, tenant: args.tenant.clone() };
-        let comparison = self.migration.compare(old.as_deref(), &*new, &options)?;
-        Ok((Told::Compared(comparison), true))
-    }
-
-    fn drop(&self, args: &DropArgs) -> Result<(Told, bool)> {
-        let migration = &self.migration;
-        let told = match (args.filled, args.dry_run) {
-            (true, true) => Told::WouldDrop(migration.next_name(), None),
-            (true, false) => Told::Dropped(migration.drop_next()?),
-            (false, true) => Told::WouldDrop(migration.old_name().to_owned(), Some(migration.differences()?)),
-            (false, false) => Told::Dropped(migration.drop_old(args.yes)?),
-        };
-        Ok((told, true))
-    }
-
-    /// A bar over the rows of the collection.
-    fn bar(&self, what: &str) -> Result<impl FnMut(&MigrationStatus) -> bool + use<>> {
-        let rows = self.store.open_collection(&self.args.collection)?.stats().rows;
-        let bar = Progress::new(self.global.quiet).bar(what, rows);
-        Ok(move |status: &MigrationStatus| {
-            bar.at(status.filled as u64, status.rows.max(status.filled) as u64);
-            true
-        })
+        Ok(order)
     }
 }
 
-impl PaceArgs {
-    fn options(&self) -> MigrationOptions {
-        let Self { tokens_per_s, tokens_max } = *self;
-        MigrationOptions { tokens_per_s, tokens_max, ..MigrationOptions::default() }
-    }
-
-    fn rates(&self) -> MigrationRates {
-        MigrationRates { price_per_million: None, tokens_per_s: self.tokens_per_s.map(|rate| rate as f64) }
-    }
+/// Questions, a line each.
+fn lines(file: &PathBuf) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        Error::new(ErrorKind::Invalid, format!("{} cannot be read", file.display())).with_source(e)
+    })?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(str::to_owned).collect())
 }

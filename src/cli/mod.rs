@@ -59,7 +59,7 @@ struct Global {
     #[arg(long, value_name = "DIR", global = true, help_heading = "Everywhere")]
     data: Option<PathBuf>,
     /// Ask a running server instead of a store of this machine: search, get, stats, import, export, sync, verify, snapshot
-    /// create, reclaim
+    /// create, reclaim, migrate
     #[arg(long, value_name = "URL", global = true, help_heading = "Everywhere")]
     url: Option<String>,
     /// File of tokens: `serve` accepts them, all others send the strongest [default: NEARFIELD_TOKENS, NEARFIELD_TOKEN of the
@@ -197,7 +197,10 @@ impl Command {
     /// Whether it speaks the API, and so to a server as well.
     fn can_ask(&self) -> bool {
         let asks = matches!(self, Self::Search(_) | Self::Get(_) | Self::Stats(_) | Self::Reclaim(_));
-        let moves = matches!(self, Self::Import(_) | Self::Export(_) | Self::Verify(_) | Self::Snapshot(_));
+        let moves = matches!(
+            self,
+            Self::Import(_) | Self::Export(_) | Self::Verify(_) | Self::Snapshot(_) | Self::Migrate(_)
+        );
         #[cfg(feature = "mirror")]
         let moves = moves || matches!(self, Self::Sync(_));
         asks || moves

@@ -1,7 +1,8 @@
 //! A vector as JSON, read without serde's detour: most of what is sent to a server is digits.
 //!
-//! Invariant: what is read is what `Vec<f32>` would read, to the bit, and refused where that refuses. The way taken is exact by itself for numbers
-//! of up to 2^53 with up to 22 places (Clinger, 1990), which every `f32` in its shortest form is; all others are left to serde.
+//! Invariant: what is read is what `Vec<f32>` would read, to the bit, and refused where that refuses. One way is exact by itself for numbers
+//! of up to 2^53 with up to 22 places (Clinger, 1990), which every `f32` in its shortest form is. Longer ones, which an `f32` is that went through an
+//! `f64` on its way, are left to the standard library; what is no list of finite numbers is left to serde.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
@@ -66,6 +67,7 @@ fn exactly(text: &[u8]) -> Option<Vec<f32>> {
 }
 
 fn number(rest: &mut &[u8]) -> Option<f32> {
+    let from = *rest;
     let is_negative = take(rest, b'-');
     let starts_with_zero = rest.first() == Some(&b'0');
     let mut mantissa = 0;
@@ -91,12 +93,17 @@ fn number(rest: &mut &[u8]) -> Option<f32> {
         let value = i64::try_from(value).ok()?;
         exponent += if is_small { -value } else { value };
     }
-    if whole + places > DIGITS_MAX || mantissa > MANTISSA_MAX {
-        return None;
-    }
-    let ten = *TENS.get(usize::try_from(exponent.unsigned_abs()).ok()?)?;
+    let is_exact = whole + places <= DIGITS_MAX && mantissa <= MANTISSA_MAX;
+    let ten = usize::try_from(exponent.unsigned_abs()).ok().and_then(|power| TENS.get(power));
+    let Some(ten) = ten.filter(|_| is_exact) else { return rounded(&from[..from.len() - rest.len()]) };
     let value = if exponent < 0 { mantissa as f64 / ten } else { mantissa as f64 * ten };
     Some(if is_negative { -value } else { value } as f32)
+}
+
+/// A number of any length, rounded to the nearest `f64` first, as serde does. Nothing beyond the largest `f32`.
+fn rounded(text: &[u8]) -> Option<f32> {
+    let value = std::str::from_utf8(text).ok()?.parse::<f64>().ok()? as f32;
+    value.is_finite().then_some(value)
 }
 
 /// Takes digits, and says how many there were. What does not fit in `value` is lost: more than [`DIGITS_MAX`] are not read here.
@@ -216,6 +223,15 @@ mod tests {
             let read = serde_json::from_str::<Floats>(&text).unwrap().0;
             let same = read.iter().map(|x| x.to_bits()).eq(numbers.iter().map(|x| x.to_bits()));
             prop_assert!(same, "{}", text);
+        }
+
+        #[test]
+        fn numbers_that_went_through_a_double_come_back_to_the_bit(bits in proptest::collection::vec(any::<u32>(), 0..40)) {
+            let numbers = bits.iter().map(|bits| f64::from(f32::from_bits(*bits))).filter(|x| x.is_finite());
+            let text = serde_json::to_string(&numbers.collect::<Vec<f64>>()).unwrap();
+            let (serde, ours) = both(&text);
+            prop_assert_eq!(&serde, &ours, "{}", text);
+            prop_assert!(exactly(text.as_bytes()).is_some(), "left to serde: {}", text);
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use super::auth::{Throttle, Tokens};
 use super::body::Budget;
 use super::embedding::Desk;
-use super::jobs::Jobs;
+use super::jobs::{Crew, Jobs};
 use super::metrics::Metrics;
 use super::metrics::recall::Recall;
 use super::options::{Limits, Options};
@@ -66,15 +66,22 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.search_threads == 0 { cores } else { options.search_threads };
         let side = Arc::new(Side::new(mirror));
+        let embedding = Desk::start(&store, options.embedding.clone(), options.backfill)?;
+        let crew = Crew {
+            store: store.clone(),
+            side: side.clone(),
+            makers: embedding.makers(),
+            snapshots: options.snapshots.clone(),
+        };
         let shared = Shared {
             searches: Lane::start("nearfield-search", threads, options.queue)?,
             writes: Lane::start("nearfield-write", options.write_threads, options.queue)?,
             questions: Lane::start("nearfield-question", QUESTION_THREADS, options.queue)?,
-            embedding: Desk::start(&store, options.embedding.clone(), options.backfill)?,
+            embedding,
             budget: Budget::new(options.limits.bodies_bytes_max),
             streams: Arc::new(Semaphore::new(options.limits.streams_max)),
             throttle: Throttle::new(),
-            jobs: Jobs::start(&store, &side, options.snapshots.clone())?,
+            jobs: Jobs::start(&crew)?,
             metrics: Metrics::new(),
             recall: Recall::start(options.recall_share)?,
             is_guarded: is_own_port && options.tokens.is_empty(),

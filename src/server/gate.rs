@@ -201,13 +201,24 @@ async fn on_its_thread(
         Run::Search(work) => (&app.searches, work),
         Run::Write(work) | Run::Chunks(work) => (&app.writes, work),
     };
+    let writes = matches!(route.run, Run::Write(_) | Run::Chunks(_));
     let (patience, shared) = (call.patience, app.clone());
     lane.run(patience, move || {
         // The body counts until nobody looks at it any more.
         let _share = share;
-        work(&shared, &call)
+        let work = || work(&shared, &call);
+        if writes { by_name(work) } else { work() }
     })
     .await?
+}
+
+/// A write to a collection that is opened by its name. If it conflicts, nothing was written, and the name may have gone to another collection on
+/// the way, which is the one that is meant now: then it is made once more.
+pub(super) fn by_name<T>(work: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+    match work() {
+        Err(problem) if problem.code == Code::Conflict => work(),
+        done => done,
+    }
 }
 
 /// A call on a thread for searches, which may ask for the vectors of texts, and is made again when they are there, or will not be.

@@ -1,10 +1,14 @@
-//! What takes long: a table of jobs, and the one thread that does them in turn.
+//! What takes long: a table of jobs, and the threads that do them in turn.
+//!
+//! Jobs that wait for somebody who makes vectors may take hours, and have a lane and a thread of their own: nobody waits for those with an audit.
 //!
 //! Invariants: the table is bounded, both what waits and what is remembered; a job ends in one state and stays in it; a job that
-//! was cancelled while it waited is never begun, one that runs ends at its next step.
+//! was cancelled while it waited is never begun, one that runs ends at its next step; of each lane one job runs at a time.
 
+mod migrate;
 mod work;
 
+use super::embedding::Makers;
 use super::problem::{Code, Problem};
 use super::request_id::uuid_v7;
 use super::side::Side;
@@ -25,7 +29,15 @@ pub(crate) use work::{Task, no_snapshots};
 const QUEUED_MAX: usize = 64;
 const KEPT_MAX: usize = 256;
 
-/// A handle of the table. The thread ends when it goes, after the job that runs.
+/// Who waits for whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lane {
+    Usual,
+    /// What waits for embeddings.
+    Embedding,
+}
+
+/// A handle of the table. The threads end when it goes, after the jobs that run.
 pub(crate) struct Jobs {
     table: Arc<Table>,
 }
@@ -39,7 +51,8 @@ struct Table {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<(Arc<Job>, Task)>,
+    /// What waits, by its lane.
+    queues: [VecDeque<(Arc<Job>, Task)>; 2],
     /// Oldest first.
     all: VecDeque<Arc<Job>>,
 }
@@ -82,22 +95,26 @@ impl Progress {
 }
 
 /// What jobs work on.
+#[derive(Clone)]
 pub(super) struct Crew {
     pub(super) store: Store,
     pub(super) side: Arc<Side>,
+    pub(super) makers: Makers,
     pub(super) snapshots: Option<PathBuf>,
 }
 
 impl Jobs {
-    pub(crate) fn start(store: &Store, side: &Arc<Side>, snapshots: Option<PathBuf>) -> Result<Self> {
-        let table = Arc::<Table>::default();
-        let (theirs, crew) = (table.clone(), Crew { store: store.clone(), side: side.clone(), snapshots });
-        let spawned =
-            std::thread::Builder::new().name("nearfield-jobs".into()).spawn(move || run(&theirs, &crew));
-        spawned.map_err(|e| {
-            Error::new(ErrorKind::Unavailable, "a thread of the server cannot be started").with_source(e)
-        })?;
-        Ok(Self { table })
+    pub(super) fn start(crew: &Crew) -> Result<Self> {
+        let jobs = Self { table: Arc::default() };
+        for (name, lane) in [("nearfield-jobs", Lane::Usual), ("nearfield-models", Lane::Embedding)] {
+            let (table, crew) = (jobs.table.clone(), crew.clone());
+            let spawned =
+                std::thread::Builder::new().name(name.into()).spawn(move || run(&table, &crew, lane));
+            spawned.map_err(|e| {
+                Error::new(ErrorKind::Unavailable, "a thread of the server cannot be started").with_source(e)
+            })?;
+        }
+        Ok(jobs)
     }
 
     pub(crate) fn add(&self, task: Task) -> Result<Arc<Job>, Problem> {
@@ -111,7 +128,7 @@ impl Jobs {
             over: watch::Sender::new(false),
         });
         let mut state = self.table.state.lock();
-        if state.queue.len() >= QUEUED_MAX {
+        if state.queues.iter().map(VecDeque::len).sum::<usize>() >= QUEUED_MAX {
             return Err(Problem::later(
                 format!("{QUEUED_MAX} jobs wait already; try again when some are done"),
                 10,
@@ -123,8 +140,8 @@ impl Jobs {
             state.all.remove(oldest);
         }
         state.all.push_back(job.clone());
-        state.queue.push_back((job.clone(), task));
-        self.table.changed.notify_one();
+        state.queues[task.lane() as usize].push_back((job.clone(), task));
+        self.table.changed.notify_all();
         Ok(job)
     }
 
@@ -143,10 +160,14 @@ impl Jobs {
         let job = self.find(id)?;
         job.progress.is_cancelled.store(true, Ordering::Relaxed);
         let mut state = self.table.state.lock();
-        let waits = state.queue.iter().position(|(queued, _)| Arc::ptr_eq(queued, &job));
-        if let Some(at) = waits {
-            state.queue.remove(at);
-            drop(state);
+        let mut waited = false;
+        for queue in &mut state.queues {
+            let before = queue.len();
+            queue.retain(|(queued, _)| !Arc::ptr_eq(queued, &job));
+            waited |= queue.len() < before;
+        }
+        drop(state);
+        if waited {
             job.end(JobState::Cancelled, None, None);
         }
         Ok(job)
@@ -161,7 +182,7 @@ impl Jobs {
     pub(crate) fn stop(&self) {
         self.table.is_over.store(true, Ordering::Relaxed);
         let mut state = self.table.state.lock();
-        let waiting: Vec<_> = state.queue.drain(..).collect();
+        let waiting: Vec<_> = state.queues.iter_mut().flat_map(|queue| queue.drain(..)).collect();
         let all: Vec<_> = state.all.iter().cloned().collect();
         drop(state);
         waiting.iter().for_each(|(job, _)| job.end(JobState::Cancelled, None, None));
@@ -220,15 +241,15 @@ impl Job {
     }
 }
 
-/// One job after the other, until the table goes.
-fn run(table: &Table, crew: &Crew) {
+/// One job of a lane after the other, until the table goes.
+fn run(table: &Table, crew: &Crew, lane: Lane) {
     loop {
         let mut state = table.state.lock();
         let (job, task) = loop {
             if table.is_over.load(Ordering::Relaxed) {
                 return;
             }
-            match state.queue.pop_front() {
+            match state.queues[lane as usize].pop_front() {
                 Some(next) => break next,
                 None => table.changed.wait(&mut state),
             }

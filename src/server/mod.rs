@@ -25,6 +25,7 @@ mod embedding;
 mod gate;
 mod jobs;
 mod metrics;
+mod migrate;
 mod openapi;
 mod options;
 mod pages;
@@ -44,8 +45,10 @@ mod time;
 mod wire;
 
 pub use auth::{Role, Tokens};
+pub(crate) use migrate::{MigratedBy, NewModel};
 pub use options::{Limits, Options};
 pub use router::router;
 pub(crate) use serve::runtime;
 pub use serve::{LiveSettings, Running, Server, serve};
 pub use side::Mirror;
+pub(crate) use wire::{Estimated, MigrateBody, MigrateResult, MigrateStep, NewEmbedding, Object, WouldDrop};

@@ -360,6 +360,9 @@ fn operations(name: &str, s: &mut Schemas) -> Option<Told> {
                 .gives(200, "What is tried again", s.of::<RetryAnswer>())
                 .fails(&[404])
         }
+        "migrate" => job("Take a collection to another embedding model, step by step; the job's result says what came of it")
+            .takes(s.of::<MigrateBody>())
+            .fails(&[404, 409]),
         "resolve" => says("Decide whom to trust, where the mirror is blocked")
             .takes(s.of::<ResolveBody>())
             .gives(200, "Where the mirror stands now", s.of::<ResolveAnswer>()),

@@ -133,6 +133,14 @@ pub(crate) struct ProblemBody<'a> {
 }
 
 impl Problem {
+    /// What a provider's refusal of a profile of embeddings means.
+    pub(crate) fn of_profile(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Conflict => Self::new(Code::DimensionMismatch, error.message().to_owned()),
+            _ => Self::invalid(format!("embedding: {}", error.message())),
+        }
+    }
+
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,

@@ -107,6 +107,7 @@ const TABLE: &[Line] = &[
     (Post,   "/v1/admin/snapshot",                        ADMIN, Here(admin::snapshot),            "snapshot"),
     (Get,    "/v1/admin/embedding",                       ADMIN, Search(admin::embedding),         "get_embedding"),
     (Post,   "/v1/admin/embedding",                       ADMIN, Search(admin::retry_embedding),   "retry_embedding"),
+    (Post,   "/v1/admin/migrate",                         ADMIN, Search(admin::migrate),           "migrate"),
     (Get,    "/livez",                                    OPEN,  Here(health::livez),              "livez"),
     (Get,    "/readyz",                                   OPEN,  Search(health::readyz),           "readyz"),
     (Get,    "/healthz",                                  READ,  Search(health::healthz),          "healthz"),

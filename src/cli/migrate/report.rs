@@ -1,80 +1,47 @@
 //! What the steps of a migration say, as text and as JSON.
 
-use super::json;
+use crate::cli::import::json;
+use crate::cli::output;
+use crate::server::{Estimated, MigrateResult, WouldDrop};
 use crate::{
     Comparison, Differences, Dropped, MigrationEstimate, MigrationState, MigrationStatus, ParkedRow, Result,
     SideComparison, Switched, Undone,
 };
-use serde::Serialize;
 use std::io::{self, Write};
 
 /// Rows that are told one by one on a terminal.
 const TOLD: usize = 20;
 
-pub(super) enum Told {
-    Estimate { model: String, dim: usize, estimate: MigrationEstimate },
-    Filled(Box<MigrationStatus>),
-    Compared(Comparison),
-    Switched(Box<Switched>),
-    Differences(Differences),
-    Undone(Undone),
-    WouldDrop(String, Option<Differences>),
-    Dropped(Dropped),
-}
-
-#[derive(Serialize)]
-struct Estimated<'a> {
-    model: &'a str,
-    dim: usize,
-    #[serde(flatten)]
-    estimate: &'a MigrationEstimate,
-}
-
-#[derive(Serialize)]
-struct WouldDrop<'a> {
-    name: &'a str,
-    #[serde(flatten)]
-    differences: &'a Option<Differences>,
-}
-
-impl Told {
-    pub(super) fn json(&self, out: &mut dyn Write) -> Result<()> {
-        match self {
-            Self::Estimate { model, dim, estimate } => json(&Estimated { model, dim: *dim, estimate }, out),
-            Self::Filled(status) => json(status, out),
-            Self::Compared(comparison) => json(comparison, out),
-            Self::Switched(switched) => json(switched, out),
-            Self::Differences(differences) => json(differences, out),
-            Self::Undone(undone) => json(undone, out),
-            Self::WouldDrop(name, differences) => json(&WouldDrop { name, differences }, out),
-            Self::Dropped(dropped) => json(dropped, out),
-        }
+pub(super) fn tell(result: &MigrateResult, is_json: bool, out: &mut dyn Write) -> Result<()> {
+    if is_json {
+        return json(result, out);
     }
+    text(result, out).map_err(output)
+}
 
-    pub(super) fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self {
-            Self::Estimate { model, dim, estimate } => estimated(model, *dim, estimate, out),
-            Self::Filled(status) => filled(status, out),
-            Self::Compared(comparison) => compared(comparison, out),
-            Self::Switched(switched) => self::switched(switched, out),
-            Self::Differences(differences) => differ(differences, out),
-            Self::Undone(Undone { name, next, lacks }) => {
-                writeln!(out, "{name} is what it was before the switch; the other one is {next}")?;
-                differ(lacks, out)
-            }
-            Self::WouldDrop(name, None) => writeln!(out, "{name} would go"),
-            Self::WouldDrop(name, Some(lacks)) => {
-                writeln!(out, "{name} would go, and with it {} rows without a text", lacks.without_text)?;
-                differ(lacks, out)
-            }
-            Self::Dropped(Dropped { name, rows, in_database }) => {
-                writeln!(out, "{name} is dropped, {rows} rows")?;
-                let Some(there) = in_database else { return Ok(()) };
-                writeln!(
-                    out,
-                    "  the database keeps it as {there}: nearfield sync drop --collection {there} --yes"
-                )
-            }
+fn text(result: &MigrateResult, out: &mut dyn Write) -> io::Result<()> {
+    match result {
+        MigrateResult::Estimate(Estimated { model, dim, estimate }) => estimated(model, *dim, estimate, out),
+        MigrateResult::Filled(status) => filled(status, out),
+        MigrateResult::Compared(comparison) => compared(comparison, out),
+        MigrateResult::Switched(switched) => self::switched(switched, out),
+        MigrateResult::Differences(differences) => differ(differences, out),
+        MigrateResult::Undone(Undone { name, next, lacks }) => {
+            writeln!(out, "{name} is what it was before the switch; the other one is {next}")?;
+            differ(lacks, out)
+        }
+        MigrateResult::WouldDrop(WouldDrop { name, differences: None }) => writeln!(out, "{name} would go"),
+        MigrateResult::WouldDrop(WouldDrop { name, differences: Some(lacks) }) => {
+            writeln!(out, "{name} would go, and with it {} rows without a text", lacks.without_text)?;
+            differ(lacks, out)
+        }
+        MigrateResult::Dropped(Dropped { name, rows, in_database }) => {
+            writeln!(out, "{name} is dropped, {rows} rows")?;
+            let Some(there) = in_database else { return Ok(()) };
+            writeln!(
+                out,
+                "  the database keeps it as {there}: nearfield sync drop --collection {there} --yes"
+            )
         }
     }
 }
@@ -106,6 +73,12 @@ fn filled(status: &MigrationStatus, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {embedded} embedded, about {tokens} tokens; {renewed} renewed, {removed} removed")?;
     match status.state {
         MigrationState::Spent => writeln!(out, "  --tokens-max is used up")?,
+        MigrationState::Behind => {
+            writeln!(
+                out,
+                "  rows come as fast as they are embedded: the same again goes on, while less is written"
+            )?;
+        }
         MigrationState::Stopped => writeln!(out, "  it was stopped")?,
         MigrationState::Working | MigrationState::Done => {}
     }

@@ -83,12 +83,15 @@ impl Providers {
     /// Refuses a profile that nobody here serves ([`ErrorKind::Invalid`]), or whose vectors are known to be of another width
     /// ([`ErrorKind::Conflict`]). Asks nobody.
     pub fn check(&self, profile: &EmbeddingProfile, dim: usize) -> Result<()> {
+        self.check_any_width(profile, Some(dim))
+    }
+
+    /// The same where it may not be said yet how wide its vectors are.
+    pub(crate) fn check_any_width(&self, profile: &EmbeddingProfile, dim: Option<usize>) -> Result<()> {
         profile.validate()?;
         let known = if self.is_local(profile) {
-            let digits = profile.model.strip_prefix(HASHED_MODEL);
-            let width = digits.and_then(|digits| digits.parse().ok());
-            let width = width.filter(|width| profile.model == Self::hashed(*width).model);
-            Some(width.ok_or_else(|| {
+            Some(hashed_width(&profile.model).ok_or_else(|| {
+                let dim = dim.unwrap_or(Hashed::default().dim());
                 let (model, right) = (excerpt(&profile.model), Self::hashed(dim).model);
                 Error::invalid(format!(
                     "the provider hashed has no model {model}; for {dim} numbers it is {right}"
@@ -98,8 +101,8 @@ impl Providers {
             let options = self.named.get(&profile.provider).ok_or_else(|| self.unknown(&profile.provider))?;
             Some(options.dimensions).filter(|dimensions| *dimensions > 0)
         };
-        match known {
-            Some(width) if width != dim => Err(Error::new(
+        match known.zip(dim) {
+            Some((width, dim)) if width != dim => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
                     "model {} of provider {} makes vectors of {width} numbers, the collection has {dim}; make it with dim {width}, or \
@@ -121,11 +124,15 @@ impl Providers {
         }
     }
 
-    /// The same where nobody knows how wide its vectors are: a service is asked.
+    /// The same where nobody says how wide its vectors are: the model's name does, or the settings do, or the service is asked.
     pub fn seen(&self, profile: &EmbeddingProfile) -> Result<Arc<dyn Embedder>> {
         profile.validate()?;
+        if self.is_local(profile) {
+            return self.embedder(profile, hashed_width(&profile.model).unwrap_or(Hashed::default().dim()));
+        }
         let options = self.named.get(&profile.provider).ok_or_else(|| self.unknown(&profile.provider))?;
-        Ok(Arc::new(HttpEmbedder::new(options.http(profile, None)?)?))
+        let dim = Some(options.dimensions).filter(|dimensions| *dimensions > 0);
+        Ok(Arc::new(HttpEmbedder::new(options.http(profile, dim)?)?))
     }
 
     fn unknown(&self, provider: &str) -> Error {
@@ -137,4 +144,10 @@ impl Providers {
             known.join(", ")
         ))
     }
+}
+
+/// The width that a model of the built-in embedder is named after.
+fn hashed_width(model: &str) -> Option<usize> {
+    let width = model.strip_prefix(HASHED_MODEL)?.parse().ok()?;
+    (Providers::hashed(width).model == model).then_some(width)
 }

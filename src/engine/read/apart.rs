@@ -156,6 +156,11 @@ impl Collection {
         Ok((found, next))
     }
 
+    /// Where rows begin that are written from now on.
+    pub(crate) fn next_slot(&self) -> u32 {
+        self.inner().view.load().tables.vectors.next_slot().0
+    }
+
     /// How many rows there are, and how many of them have a vector; of all tenants.
     pub(crate) fn sizes(&self) -> (usize, usize) {
         let view = self.inner().view.load();

@@ -20,7 +20,7 @@ use crate::record::Chunk;
 use pace::Pace;
 use parked::{Parked, Shelf};
 use parking_lot::{Condvar, Mutex};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -98,7 +98,7 @@ pub struct BackfillStatus {
 }
 
 /// A row that the embedder, or the collection, refuses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedRow {
     /// Its chunk's id.
     pub id: String,

@@ -8,7 +8,7 @@ use crate::embed::Embedder;
 use crate::engine::Collection;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::record::Chunk;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Default for ComparisonOptions {
 }
 
 /// One model's answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SideComparison {
     /// The collection.
     pub collection: String,
@@ -60,7 +60,7 @@ pub struct SideComparison {
 }
 
 /// How two models differ.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Queries that were asked.
     pub queries: usize,

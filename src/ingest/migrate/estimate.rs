@@ -5,7 +5,7 @@ use crate::embed::estimate_tokens;
 use crate::engine::Alike;
 use crate::error::{Error, Result};
 use crate::record::Chunk;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Bytes around a row's body in its block's file, and of a code around its numbers.
 const ROW_BYTES: usize = 24;
@@ -25,7 +25,7 @@ pub struct MigrationRates {
 }
 
 /// What a migration to vectors of so many numbers takes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MigrationEstimate {
     /// Rows of the collection.
     pub rows: usize,

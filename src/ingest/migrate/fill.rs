@@ -13,7 +13,7 @@ use crate::ids::{ChunkId, Ver};
 use crate::ingest::ParkedRow;
 use crate::ingest::backfill::pace::Pace;
 use crate::record::Chunk;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ impl MigrationOptions {
 }
 
 /// What a fill does now, or how it ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationState {
     /// It embeds.
@@ -58,6 +58,8 @@ pub enum MigrationState {
     Working,
     /// The last pass found little.
     Done,
+    /// Rows come as fast as they are embedded: the last pass found as much as the one before. The next call goes on.
+    Behind,
     /// It has used all its tokens.
     Spent,
     /// It was stopped.
@@ -65,7 +67,7 @@ pub enum MigrationState {
 }
 
 /// How far the second collection is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MigrationStatus {
     /// What it does now.
     pub state: MigrationState,
@@ -263,11 +265,12 @@ impl<'e> Filler<'e> {
             let found = lacking + removed;
             let is_enough = found <= little || found > before / 2;
             if !self.was_overtaken && (found == 0 || nth >= PASSES && is_enough) {
-                break;
+                let is_little = found <= little;
+                return Ok(if is_little { MigrationState::Done } else { MigrationState::Behind });
             }
             before = found;
         }
-        Ok(MigrationState::Done)
+        Ok(MigrationState::Behind)
     }
 
     /// What came since the last pass, of the first collection. With `turns` nobody else writes meanwhile. It stores at most `max` rows, or none
@@ -276,6 +279,8 @@ impl<'e> Filler<'e> {
         if std::mem::take(&mut self.was_overtaken) {
             self.slot = 0;
         }
+        // What is written meanwhile is the next pass's: whoever writes faster than this embeds would keep it from ever ending.
+        let end = self.from.next_slot();
         let mut found = 0;
         loop {
             let model = self.embedder.model();
@@ -300,7 +305,7 @@ impl<'e> Filler<'e> {
                 }
             }
             self.slot = apart.next;
-            if apart.is_last {
+            if apart.is_last || (turns.is_none() && apart.next >= end) {
                 return Ok(Pass::Through(found));
             }
         }

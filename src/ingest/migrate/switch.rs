@@ -10,7 +10,7 @@ use crate::config::within;
 use crate::embed::Embedder;
 use crate::engine::{Alike, Collection, Turns};
 use crate::error::{Error, ErrorKind, Result, excerpt};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// How often a last pass may find too much before somebody must write less.
@@ -34,7 +34,7 @@ impl Default for SwitchOptions {
 }
 
 /// What a switch did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Switched {
     /// The name that was given.
     pub name: String,
@@ -51,7 +51,7 @@ pub struct Switched {
 }
 
 /// What one collection has and another does not, by what callers stored: ids, texts, metadata, documents, tenants.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differences {
     /// Rows that only the first has, or has otherwise.
     pub changed: usize,
@@ -66,7 +66,7 @@ pub struct Differences {
 }
 
 /// What undoing a switch did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
     /// The name that was given back.
     pub name: String,
@@ -77,7 +77,7 @@ pub struct Undone {
 }
 
 /// What was dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// Its name.
     pub name: String,
@@ -117,7 +117,7 @@ impl Migration {
         let mut filler = Filler::new(from.clone(), into.clone(), embedder, options.fill)?;
         for _ in 0..ROUNDS {
             match filler.run(options.last_rows_max, tell)? {
-                MigrationState::Done => {}
+                MigrationState::Done | MigrationState::Behind => {}
                 MigrationState::Spent => return Err(unfinished("its tokens are used up")),
                 _ => return Err(unfinished("it was stopped")),
             }

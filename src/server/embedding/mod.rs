@@ -10,6 +10,7 @@ mod providers;
 mod rest;
 
 pub(crate) use ask::{Made, Unable};
+pub(crate) use providers::Makers;
 
 use super::metrics::histogram::Histogram;
 use super::metrics::text::Text;
@@ -38,7 +39,7 @@ pub(crate) struct Desk {
 
 struct Shared {
     store: Store,
-    bench: Bench,
+    bench: Arc<Bench>,
     /// Chunks that wait are embedded here, and by nobody else.
     fills: bool,
     served: Mutex<Vec<Served>>,
@@ -76,7 +77,7 @@ impl Desk {
     pub(crate) fn start(store: &Store, providers: Providers, fills: bool) -> Result<Self> {
         let shared = Arc::new(Shared {
             store: store.clone(),
-            bench: Bench::new(store, providers),
+            bench: Arc::new(Bench::new(store, providers)),
             fills,
             served: Mutex::default(),
             orders: Mutex::default(),
@@ -94,9 +95,19 @@ impl Desk {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// For those who embed on their own.
+    pub(crate) fn makers(&self) -> Makers {
+        Makers::new(self.shared.bench.clone())
+    }
+
     /// Refuses a profile that nobody here serves, or that does not fit.
     pub(crate) fn check(&self, profile: &EmbeddingProfile, dim: usize) -> Result<()> {
         self.shared.bench.providers.check(profile, dim)
+    }
+
+    /// The same where nobody says yet how wide its vectors are.
+    pub(crate) fn check_any_width(&self, profile: &EmbeddingProfile, dim: Option<usize>) -> Result<()> {
+        self.shared.bench.providers.check_any_width(profile, dim)
     }
 
     /// Collections came or went.
@@ -278,14 +289,18 @@ impl Shared {
     fn compare(&self) {
         let mut wanted: Vec<Collection> = self.store.collections();
         wanted.retain(|collection| collection.schema().embedding.is_some());
-        let is_there = |one: &Served| wanted.iter().any(|collection| collection.is(&one.collection));
+        // By another name it is another handle: the one that is held is refused writes.
+        let is_same = |one: &Served, collection: &Collection| {
+            collection.is(&one.collection) && collection.name() == one.collection.name()
+        };
+        let is_there = |one: &Served| wanted.iter().any(|collection| is_same(one, collection));
         let mut gone = Vec::new();
         {
             let mut served = self.served.lock();
             while let Some(at) = served.iter().position(|one| !is_there(one) || one.is_due()) {
                 gone.push(served.swap_remove(at));
             }
-            wanted.retain(|collection| !served.iter().any(|one| one.collection.is(collection)));
+            wanted.retain(|collection| !served.iter().any(|one| is_same(one, collection)));
         }
         for one in gone {
             if let Some(profile) = &one.collection.schema().embedding {
@@ -316,7 +331,7 @@ impl Shared {
         let Some(profile) = &collection.schema().embedding else {
             return Err(Error::new(ErrorKind::Internal, "a collection without a profile is none of ours"));
         };
-        let embedder = self.bench.in_turn(collection, profile)?;
+        let embedder = self.bench.in_turn(profile, collection.schema().dim)?;
         let settings = self.bench.providers.get(&profile.provider);
         let tokens_max = settings.map(|settings| settings.tokens_max);
         let options = BackfillOptions {

@@ -2,7 +2,7 @@
 
 use super::rest::Rest;
 use crate::{
-    CacheStats, Collection, Embedder, EmbeddingProfile, Providers, Result, Store, TokenRate, VectorCache,
+    CacheStats, Embedder, EmbeddingProfile, ProviderOptions, Providers, Result, Store, TokenRate, VectorCache,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -28,6 +28,12 @@ pub(super) struct Line {
     turn: Arc<Mutex<()>>,
     /// For searches.
     pub(super) rest: Mutex<Rest>,
+}
+
+/// The same for those who embed on their own, in turn with all others.
+#[derive(Clone)]
+pub(crate) struct Makers {
+    bench: Arc<Bench>,
 }
 
 /// An embedder that waits for its turn.
@@ -60,6 +66,32 @@ impl Embedder for InTurn {
     }
 }
 
+impl Makers {
+    pub(super) fn new(bench: Arc<Bench>) -> Self {
+        Self { bench }
+    }
+
+    /// Who makes the vectors of a profile. Unless it is said how wide they are, the settings say it, or the provider is asked.
+    pub(crate) fn of_any_width(
+        &self,
+        profile: &EmbeddingProfile,
+        dim: Option<usize>,
+    ) -> Result<Arc<dyn Embedder>> {
+        let dim = match dim {
+            Some(dim) => dim,
+            None => self.bench.providers.seen(profile)?.dim(),
+        };
+        self.bench.in_turn(profile, dim)
+    }
+
+    /// Tokens a second and in all that a provider's settings allow.
+    pub(crate) fn budget(&self, provider: &str) -> (Option<u64>, Option<u64>) {
+        let settings = self.bench.providers.get(provider);
+        let limit = |of: fn(&ProviderOptions) -> u64| settings.map(of).filter(|limit| *limit > 0);
+        (limit(|settings| settings.tokens_per_s), limit(|settings| settings.tokens_max))
+    }
+}
+
 impl Bench {
     pub(super) fn new(store: &Store, providers: Providers) -> Self {
         let (cache, embedders, lines) = (OnceLock::new(), Mutex::default(), Mutex::default());
@@ -81,12 +113,8 @@ impl Bench {
     }
 
     /// The same for background work, which takes turns.
-    pub(super) fn in_turn(
-        &self,
-        collection: &Collection,
-        profile: &EmbeddingProfile,
-    ) -> Result<Arc<dyn Embedder>> {
-        let embedder = self.embedder(profile, collection.schema().dim)?;
+    pub(super) fn in_turn(&self, profile: &EmbeddingProfile, dim: usize) -> Result<Arc<dyn Embedder>> {
+        let embedder = self.embedder(profile, dim)?;
         Ok(Arc::new(InTurn { embedder, turn: self.line(&profile.provider).turn.clone() }))
     }
 

@@ -1,13 +1,16 @@
 //! Jobs run in turn, end once, are cancelled where they wait, and do not pile up.
 
 use super::*;
+use crate::server::embedding::Desk;
 use crate::{Chunk, Metric, Options, Schema};
 
 fn bed() -> (Store, Jobs) {
     let store = Store::memory_with(Options::default()).unwrap();
     let docs = store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
     docs.upsert((0..100).map(|n| Chunk::new(n.to_string()).vector([n as f32, 0.0]))).unwrap();
-    let jobs = Jobs::start(&store, &Arc::new(Side::new(None)), None).unwrap();
+    let makers = Desk::start(&store, crate::Providers::default(), false).unwrap().makers();
+    let side = Arc::new(Side::new(None));
+    let jobs = Jobs::start(&Crew { store: store.clone(), side, makers, snapshots: None }).unwrap();
     (store, jobs)
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Invariant: a job looks whether it is to go on between any two of its steps; a call of the mirror is one step.
 
-use super::{Crew, Progress};
+use super::{Crew, Lane, Progress, migrate};
 use crate::server::problem::Problem;
 use crate::server::request_id::random;
 use crate::server::side::Counts;
 use crate::server::time::unix_ms;
-use crate::server::wire::{JobKind, Trust};
+use crate::server::wire::{JobKind, MigrateBody, Trust};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -26,10 +26,11 @@ pub(crate) enum Task {
     Reclaim,
     Verify { deep: bool },
     Snapshot,
+    Migrate(Box<MigrateBody>),
 }
 
 /// The result; nothing if it was cancelled.
-type Done = Result<Option<Value>, Problem>;
+pub(super) type Done = Result<Option<Value>, Problem>;
 
 impl Task {
     pub(crate) fn kind(&self) -> JobKind {
@@ -43,6 +44,14 @@ impl Task {
             Self::Reclaim => JobKind::Reclaim,
             Self::Verify { .. } => JobKind::Verify,
             Self::Snapshot => JobKind::Snapshot,
+            Self::Migrate(_) => JobKind::Migrate,
+        }
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Self::Migrate(order) if order.embeds() => Lane::Embedding,
+            _ => Lane::Usual,
         }
     }
 
@@ -66,6 +75,7 @@ impl Task {
             Self::Reclaim => reclaim(crew, progress),
             Self::Verify { deep } => verify(crew, progress, *deep),
             Self::Snapshot => snapshot(crew, progress),
+            Self::Migrate(order) => migrate::run(crew, progress, order),
         }
     }
 }

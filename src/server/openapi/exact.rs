@@ -25,6 +25,12 @@ pub(super) fn complete(schemas: &mut BTreeMap<String, Value>) {
     let repair = json!({"properties": {"mode": {"const": "repair"}, "trust": {"type": "string"}}, "required": ["trust"]});
     let others = json!({"properties": {"mode": {"enum": ["push", "pull", "audit", "rebuild"]}}});
     add(schemas, "SyncBody", "anyOf", json!([repair, others]));
+    let embeds = json!({
+        "properties": {"step": {"enum": ["estimate", "fill", "compare", "switch"]}, "embedding": {"type": "object"}},
+        "required": ["embedding"]
+    });
+    let names = json!({"properties": {"step": {"enum": ["undo", "drop"]}, "embedding": {"type": "null"}}});
+    add(schemas, "MigrateBody", "anyOf", json!([embeds, names]));
     schemas.insert(OF_FILTERS.to_owned(), filter());
 }
 

@@ -5,11 +5,11 @@ use super::super::call::{Answer, Call};
 use super::super::jobs::{Job, Task};
 use super::super::problem::Problem;
 use super::super::wire::{
-    CollectionBody, EmbeddingList, EmbeddingOf, JobAnswer, JobList, LetterList, NoBody, ParkedBody,
-    ResolveAnswer, ResolveBody, RetriedBody, RetryAnswer, RetryBody, StatusAnswer, SyncBody, SyncMode,
-    VerifyBody,
+    CollectionBody, EmbeddingList, EmbeddingOf, JobAnswer, JobList, LetterList, MigrateBody, NewEmbedding,
+    NoBody, Object, ParkedBody, ResolveAnswer, ResolveBody, RetriedBody, RetryAnswer, RetryBody,
+    StatusAnswer, SyncBody, SyncMode, VerifyBody,
 };
-use crate::{Collection, ParkedRow};
+use crate::{Collection, EmbeddingProfile, ParkedRow};
 use axum::http::StatusCode;
 
 pub(crate) fn status(app: &App, call: &Call) -> Result<Answer, Problem> {
@@ -122,6 +122,28 @@ fn embedded(app: &App, name: Option<&str>) -> Result<Vec<Collection>, Problem> {
         return Ok(vec![collection]);
     }
     Err(Problem::invalid(format!("collection {name:?} has no profile of embeddings")))
+}
+
+/// A step of a collection's way to another embedding model. What can be known to be wrong is refused here, and the rest by the job.
+pub(crate) fn migrate(app: &App, call: &Call) -> Result<Answer, Problem> {
+    call.query.only(&[])?;
+    let Object(order) = call.json::<Object<MigrateBody>>()?;
+    order.check()?;
+    app.collection(&order.collection, None)?;
+    match &order.embedding {
+        Some(Object(NewEmbedding { provider, model })) => {
+            let profile = EmbeddingProfile::new(provider, model);
+            app.embedding.check_any_width(&profile, order.dim).map_err(Problem::of_profile)?;
+        }
+        None if order.embeds() => {
+            return Err(Problem::invalid(format!(
+                "embedding is missing: {} needs the provider and the model of the new vectors",
+                order.step.word()
+            )));
+        }
+        None => {}
+    }
+    begun(app, Task::Migrate(Box::new(order)))
 }
 
 pub(crate) fn checkpoint(app: &App, call: &Call) -> Result<Answer, Problem> {

@@ -19,6 +19,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
@@ -64,7 +65,7 @@ struct Stream {
 
 /// What holds for all lines.
 struct Order {
-    collection: Collection,
+    collection: Mutex<Collection>,
     durability: Option<DurabilityName>,
     answers: Answers,
     patience: Duration,
@@ -92,6 +93,7 @@ pub(crate) async fn stream(app: &App, call: Call, body: Body) -> Result<Response
     // Before the answer begins: a peer that waits for `100 Continue` hears that first.
     lines.read(&mut share).await?;
     let (out, answer) = Channel::new(ANSWERS);
+    let collection = Mutex::new(collection);
     let order = Arc::new(Order { collection, durability, answers, patience });
     let last = LastLine { upserted: 0, rejected: 0, token: app.store.token().to_string() };
     let id = RequestId::of(call.headers.get("x-request-id"));
@@ -181,6 +183,19 @@ async fn on_a_thread(app: App, order: Arc<Order>, batch: Arc<Batch>) -> Result<S
 }
 
 fn store_batch(app: &App, order: &Order, batch: &Batch) -> Result<Stored, Problem> {
+    let collection = order.collection.lock().clone();
+    match store_lines(app, &collection, order, batch) {
+        // Nothing was written. The name may have gone to another collection, which is the one that is meant now.
+        Err(problem) if problem.code == Code::Conflict => {
+            let collection = app.collection(collection.name(), None)?;
+            *order.collection.lock() = collection.clone();
+            store_lines(app, &collection, order, batch)
+        }
+        done => done,
+    }
+}
+
+fn store_lines(app: &App, collection: &Collection, order: &Order, batch: &Batch) -> Result<Stored, Problem> {
     let mut numbers = Vec::new();
     let mut chunks: Vec<NewChunk> = Vec::new();
     let mut refused = Vec::new();
@@ -199,7 +214,7 @@ fn store_batch(app: &App, order: &Order, batch: &Batch) -> Result<Stored, Proble
     let (rows, token) = if chunks.is_empty() {
         (Vec::new(), None)
     } else {
-        let (rows, token) = store(app, &order.collection, chunks)?;
+        let (rows, token) = store(app, collection, chunks)?;
         (rows, Some(token))
     };
     let rejected = rows.iter().filter(|row| row.status == RowStatus::Rejected).count() + refused.len();

@@ -14,10 +14,7 @@ pub(crate) fn create(app: &App, call: &Call) -> Result<Answer, Problem> {
     let new: NewCollection = call.json()?;
     let schema = schema_of(&new)?;
     if let Some(profile) = &schema.embedding {
-        app.embedding.check(profile, schema.dim).map_err(|e| match e.kind() {
-            ErrorKind::Conflict => Problem::new(Code::DimensionMismatch, e.message().to_owned()),
-            _ => Problem::invalid(format!("embedding: {}", e.message())),
-        })?;
+        app.embedding.check(profile, schema.dim).map_err(Problem::of_profile)?;
     }
     // Made by somebody else in between, it is looked at again.
     for _ in 0..3 {

@@ -3,6 +3,7 @@
 use super::super::app::App;
 use super::super::body::Share;
 use super::super::call::{Answer, Call};
+use super::super::gate::by_name;
 use super::super::jobs::{Job, Task};
 use super::super::problem::{Code, Problem};
 use super::super::time::rfc3339;
@@ -36,7 +37,7 @@ pub(crate) fn sync(
         } else {
             let write = move || {
                 let _share = share;
-                store(&for_write, &call)
+                by_name(|| store(&for_write, &call))
             };
             app.writes.run(patience, write).await??
         };

@@ -133,6 +133,7 @@ pub(crate) enum JobKind {
     Reclaim,
     Verify,
     Snapshot,
+    Migrate,
 }
 
 /// Where a job stands.

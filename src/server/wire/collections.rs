@@ -49,7 +49,7 @@ pub(crate) struct NewCollection {
 }
 
 /// Who makes vectors of texts.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewEmbedding {
     /// `hashed`, which is built in, or one of the server's settings.

@@ -5,6 +5,7 @@
 mod admin;
 mod chunks;
 mod collections;
+mod migrate;
 mod object;
 mod search;
 mod vectors;
@@ -13,6 +14,7 @@ mod whole;
 pub(crate) use admin::*;
 pub(crate) use chunks::*;
 pub(crate) use collections::*;
+pub(crate) use migrate::*;
 pub(crate) use object::Object;
 pub(crate) use search::*;
 pub(crate) use vectors::*;

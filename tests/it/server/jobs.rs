@@ -5,7 +5,7 @@ use nearfield::server::Options;
 use nearfield::{Store, StoreStats};
 use serde_json::{Value, json};
 
-fn finished(bed: &Bed, answer: (u16, Value)) -> Value {
+pub(super) fn finished(bed: &Bed, answer: (u16, Value)) -> Value {
     let (status, body) = answer;
     assert_eq!(status, 202, "{body}");
     let path = format!("/v1/admin/jobs/{}", body["job"]["id"].as_str().unwrap());

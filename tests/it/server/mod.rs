@@ -9,6 +9,7 @@ mod command;
 mod embedding;
 mod jobs;
 mod lines;
+mod migrate;
 #[cfg(feature = "mirror")]
 pub(crate) mod mirrored;
 mod mounted;

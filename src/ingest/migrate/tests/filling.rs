@@ -79,6 +79,26 @@ fn what_is_written_and_deleted_meanwhile_is_followed() {
 }
 
 #[test]
+fn whoever_writes_faster_than_it_embeds_does_not_keep_it_from_ending() {
+    let store = Store::memory();
+    let docs = filled_with(&store, 100);
+    let model = Model::default();
+    // 40 rows for every 16 that are embedded.
+    for nth in 0..200 {
+        let docs = docs.clone();
+        model.meanwhile(Box::new(move || {
+            drop(docs.upsert((0..40).map(|n| row(1_000 + nth * 40 + n))).unwrap())
+        }));
+    }
+    let status = fill(&Migration::of(&store, "docs"), &model).unwrap();
+    assert_eq!((status.state, status.passes), (MigrationState::Behind, 3), "{status:?}");
+    assert!(!model.meanwhile.lock().is_empty() && status.coverage < 1.0, "{status:?}");
+    model.meanwhile.lock().clear();
+    let status = fill(&Migration::of(&store, "docs"), &model).unwrap();
+    assert_eq!((status.state, status.coverage), (MigrationState::Done, 1.0));
+}
+
+#[test]
 fn rows_without_a_text_are_told_and_rows_that_are_refused_keep_their_text() {
     let store = Store::memory();
     let docs = filled_with(&store, 20);

@@ -1,0 +1,209 @@
+//! The steps of a migration to another embedding model, as they are ordered over HTTP and on the command line: one order, one way to carry it
+//! out, one report.
+//!
+//! Invariants: a field that is no matter of its step is refused, and not passed over; who makes the vectors is the caller's business.
+
+use super::wire::{Estimated, MigrateBody, MigrateResult, MigrateStep, WouldDrop};
+use crate::{
+    ComparisonOptions, Embedder, EmbeddingProfile, Error, Migration, MigrationOptions, MigrationRates,
+    MigrationState, MigrationStatus, Queries, Result, Store, SwitchOptions,
+};
+use std::sync::Arc;
+
+/// Who makes the new vectors.
+pub(crate) struct NewModel {
+    pub(crate) embedder: Arc<dyn Embedder>,
+    /// What the second collection is to remember of it.
+    pub(crate) profile: Option<EmbeddingProfile>,
+    /// Tokens a second and in all, where the order says nothing.
+    pub(crate) budget: (Option<u64>, Option<u64>),
+}
+
+/// Who makes vectors. Asked when a step needs it, which a step on names alone does not.
+pub(crate) trait MigratedBy {
+    fn new_model(&self) -> Result<NewModel>;
+    /// Who made those that are there, if that is known.
+    fn old_model(&self) -> Result<Option<Arc<dyn Embedder>>>;
+}
+
+impl MigrateBody {
+    pub(crate) fn new(collection: &str, step: MigrateStep) -> Self {
+        Self {
+            collection: collection.to_owned(),
+            step,
+            embedding: None,
+            dim: None,
+            next: None,
+            old: None,
+            tokens_per_s: None,
+            tokens_max: None,
+            price_per_million: None,
+            rows: None,
+            seed: None,
+            queries: None,
+            k: None,
+            tenant: None,
+            incomplete: None,
+            yes: None,
+            filled: None,
+            dry_run: None,
+        }
+    }
+
+    /// Refuses what its step does not take.
+    pub(crate) fn check(&self) -> Result<()> {
+        use MigrateStep::{Compare, Drop, Estimate, Fill, Switch, Undo};
+        let embeds = [Estimate, Fill, Compare, Switch].as_slice();
+        let fields: [(&str, bool, &[MigrateStep]); 15] = [
+            ("embedding", self.embedding.is_some(), embeds),
+            ("dim", self.dim.is_some(), embeds),
+            ("next", self.next.is_some(), &[Estimate, Fill, Compare, Switch, Undo, Drop]),
+            ("tokens_per_s", self.tokens_per_s.is_some(), &[Estimate, Fill, Switch]),
+            ("tokens_max", self.tokens_max.is_some(), &[Fill, Switch]),
+            ("price_per_million", self.price_per_million.is_some(), &[Estimate]),
+            ("rows", self.rows.is_some(), &[Compare]),
+            ("seed", self.seed.is_some(), &[Compare]),
+            ("queries", self.queries.is_some(), &[Compare]),
+            ("k", self.k.is_some(), &[Compare]),
+            ("tenant", self.tenant.is_some(), &[Compare]),
+            ("incomplete", self.incomplete.is_some(), &[Switch]),
+            ("yes", self.yes.is_some(), &[Undo, Drop]),
+            ("filled", self.filled.is_some(), &[Drop]),
+            ("dry_run", self.dry_run.is_some(), &[Fill, Switch, Undo, Drop]),
+        ];
+        if let Some((name, ..)) = fields.iter().find(|(_, given, of)| *given && !of.contains(&self.step)) {
+            return Err(Error::invalid(format!(
+                "{name} is no matter of the step {}: leave it out",
+                self.step.word()
+            )));
+        }
+        if self.queries.is_some() && (self.rows.is_some() || self.seed.is_some()) {
+            return Err(Error::invalid("queries are asked instead of rows: leave rows and seed out"));
+        }
+        Ok(())
+    }
+
+    /// Whether its step needs somebody who makes vectors.
+    pub(crate) fn embeds(&self) -> bool {
+        !matches!(self.step, MigrateStep::Undo | MigrateStep::Drop)
+    }
+
+    /// Carries it out. `tell` hears how many rows are done, and of how many, and says whether to go on.
+    pub(crate) fn run(
+        &self,
+        store: &Store,
+        models: &dyn MigratedBy,
+        tell: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<MigrateResult> {
+        self.check()?;
+        let migration = self.migration(store);
+        let is_dry = self.dry_run.unwrap_or(false);
+        let tell = &mut |status: &MigrationStatus| tell(status.filled, status.rows.max(status.filled));
+        match self.step {
+            MigrateStep::Estimate => self.estimate(&migration, models),
+            MigrateStep::Fill | MigrateStep::Switch if is_dry => self.estimate(&migration, models),
+            MigrateStep::Fill => {
+                let model = models.new_model()?;
+                let status =
+                    migration.profile(model.profile).fill(&*model.embedder, self.pace(model.budget), tell)?;
+                Ok(MigrateResult::Filled(Box::new(status)))
+            }
+            MigrateStep::Switch => {
+                let model = models.new_model()?;
+                let incomplete = self.incomplete.unwrap_or(false);
+                let options =
+                    SwitchOptions { fill: self.pace(model.budget), incomplete, ..SwitchOptions::default() };
+                let switched = migration.switch(&*model.embedder, &options, tell)?;
+                Ok(MigrateResult::Switched(Box::new(switched)))
+            }
+            MigrateStep::Compare => self.compare(&migration, models),
+            MigrateStep::Undo if is_dry => Ok(MigrateResult::Differences(migration.differences()?)),
+            MigrateStep::Undo => Ok(MigrateResult::Undone(migration.undo(self.yes.unwrap_or(false))?)),
+            MigrateStep::Drop => self.drop(&migration, is_dry),
+        }
+    }
+
+    fn migration(&self, store: &Store) -> Migration {
+        let mut migration = Migration::of(store, &self.collection);
+        if let Some(next) = &self.next {
+            migration = migration.next(next);
+        }
+        if let Some(old) = &self.old {
+            migration = migration.old(old);
+        }
+        migration
+    }
+
+    fn pace(&self, (per_s, max): (Option<u64>, Option<u64>)) -> MigrationOptions {
+        MigrationOptions {
+            tokens_per_s: self.tokens_per_s.or(per_s),
+            tokens_max: self.tokens_max.or(max),
+            ..MigrationOptions::default()
+        }
+    }
+
+    fn estimate(&self, migration: &Migration, models: &dyn MigratedBy) -> Result<MigrateResult> {
+        let NewModel { embedder, budget, .. } = models.new_model()?;
+        let tokens_per_s = self.tokens_per_s.or(budget.0).map(|rate| rate as f64);
+        let rates = MigrationRates { price_per_million: self.price_per_million, tokens_per_s };
+        let estimate = migration.estimate(embedder.model(), embedder.dim(), &rates)?;
+        let (model, dim) = (embedder.model().to_owned(), embedder.dim());
+        Ok(MigrateResult::Estimate(Estimated { model, dim, estimate }))
+    }
+
+    fn compare(&self, migration: &Migration, models: &dyn MigratedBy) -> Result<MigrateResult> {
+        let (new, old) = (models.new_model()?.embedder, models.old_model()?);
+        let default = ComparisonOptions::default();
+        let queries = match &self.queries {
+            Some(texts) => Queries::Texts(texts.clone()),
+            None => Queries::Rows { rows: self.rows.unwrap_or(100), seed: self.seed.unwrap_or(42) },
+        };
+        let options =
+            ComparisonOptions { queries, k: self.k.unwrap_or(default.k), tenant: self.tenant.clone() };
+        Ok(MigrateResult::Compared(migration.compare(old.as_deref(), &*new, &options)?))
+    }
+
+    fn drop(&self, migration: &Migration, is_dry: bool) -> Result<MigrateResult> {
+        let is_wanted = self.yes.unwrap_or(false);
+        if !is_dry && !is_wanted {
+            return Err(Error::invalid("a collection is dropped for good: say yes, or have a dry run first"));
+        }
+        let would = |name: &str, differences| WouldDrop { name: name.to_owned(), differences };
+        Ok(match (self.filled.unwrap_or(false), is_dry) {
+            (true, true) => MigrateResult::WouldDrop(would(&migration.next_name(), None)),
+            (true, false) => MigrateResult::Dropped(migration.drop_next()?),
+            (false, true) => {
+                MigrateResult::WouldDrop(would(migration.old_name(), Some(migration.differences()?)))
+            }
+            (false, false) => MigrateResult::Dropped(migration.drop_old(is_wanted)?),
+        })
+    }
+}
+
+impl MigrateStep {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Estimate => "estimate",
+            Self::Fill => "fill",
+            Self::Compare => "compare",
+            Self::Switch => "switch",
+            Self::Undo => "undo",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl MigrateResult {
+    /// Whether all is there that was asked for.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Filled(status) => status.state == MigrationState::Done && status.refused == 0,
+            _ => true,
+        }
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn was_stopped(&self) -> bool {
+        matches!(self, Self::Filled(status) if status.state == MigrationState::Stopped)
+    }
+}
