@@ -206,3 +206,6 @@ pub(crate) fn bring(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

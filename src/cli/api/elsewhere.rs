@@ -6,13 +6,15 @@ use crate::import::{Elsewhere, Page};
 use crate::{Chunk, EmbeddingProfile, Error, ErrorKind, Filter, Result, Schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Chunks of a page, and ids of a question.
 const PAGE_ROWS: usize = 500;
 /// Between two tries of a server that has too much to do.
 const REST: Duration = Duration::from_millis(500);
 const TRIES: u32 = 6;
+/// A server that has let this go by was silent, and will be.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A chunk as an answer tells it.
 #[derive(Deserialize)]
@@ -46,15 +48,20 @@ fn path(collection: &str) -> String {
 
 /// Does it again while the server has too much to do: what is asked here may come twice.
 fn patiently<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
-    for tries in 1.. {
-        match ask() {
-            Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => {
-                std::thread::sleep(REST * tries);
-            }
-            done => return done,
+    let start = Instant::now();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match (ask(), rest(tries, start.elapsed())) {
+            (Err(error), Some(rest)) if error.kind() == ErrorKind::Unavailable => std::thread::sleep(rest),
+            (done, _) => return done,
         }
     }
-    ask()
+}
+
+/// How long to leave the server alone before the next try, if there is to be one.
+fn rest(tries: u32, spent: Duration) -> Option<Duration> {
+    (tries < TRIES && spent < SILENCE).then(|| REST * tries)
 }
 
 impl Elsewhere for Way {
@@ -125,5 +132,18 @@ impl Elsewhere for Way {
         }
         let Chunks { chunks, next_cursor } = patiently(|| self.get_as(&at))?;
         Ok(Page { chunks: chunks.into_iter().map(Chunk::from).collect(), next: next_cursor })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_server_is_asked_again_and_a_silent_one_is_not() {
+        let busy: Vec<_> = (1..=TRIES).map(|tries| rest(tries, REST * tries)).collect();
+        assert_eq!(busy.iter().filter(|rest| rest.is_some()).count(), TRIES as usize - 1);
+        assert!(busy.windows(2).all(|pair| pair[1].is_none() || pair[0] < pair[1]), "{busy:?}");
+        assert_eq!(rest(1, SILENCE), None);
     }
 }
