@@ -450,3 +450,33 @@ fn next(numbers: &mut std::vec::IntoIter<i64>) -> Parsed<usize> {
     let number = numbers.next().ok_or(CUT_OFF)?;
     usize::try_from(number).map_err(|_| format!("a length of {number}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Zeros without an end, counted.
+    struct Endless<'c>(&'c Cell<usize>);
+
+    impl Read for Endless<'_> {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            room.fill(0);
+            self.0.set(self.0.get() + room.len());
+            Ok(room.len())
+        }
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_a_page_says() {
+        let read = Cell::new(0);
+        assert_eq!(all_of(Endless(&read), 10_000, "x").unwrap().len(), 10_001);
+        assert_eq!(read.get(), 10_001);
+        let packed = snap::raw::Encoder::new().compress_vec(&[0; 1_000]).unwrap();
+        assert_eq!(unpack(1, &packed, 1_000).unwrap(), [0; 1_000]);
+        for size in [0, 10, 999, 1_001] {
+            let said = unpack(1, &packed, size).unwrap_err();
+            assert!(said.contains("packed that it has 1000"), "refused before it is unpacked: {said}");
+        }
+    }
+}
