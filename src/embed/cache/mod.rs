@@ -1,5 +1,5 @@
 //! Vectors by the text that they are of, so that nothing is embedded twice: not again after an edit elsewhere in the document, not
-//! after a kill, not in another collection.
+//! after a kill, not in another collection, and not by two at once.
 //!
 //! Owns the files in the folder `embeddings` of a store. Invariants: a vector that is handed out was made by that model, in that
 //! width, of exactly that text (SHA-256 of the three), and its checksum holds; a vector is durable before it is handed out; a
@@ -9,6 +9,7 @@ mod format;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use super::Embedder;
 use crate::config::within;
@@ -24,6 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use under_way::{Claim, UnderWay};
 
 /// What a kill can lose of one call, in texts.
 const STEP: usize = 1_024;
@@ -37,6 +39,7 @@ pub struct VectorCache {
 
 struct Inner {
     segments: Mutex<Segments>,
+    under_way: UnderWay,
     found: AtomicU64,
     embedded: AtomicU64,
     faults: AtomicU64,
@@ -78,7 +81,8 @@ impl VectorCache {
         within("bytes_max", bytes_max, BYTES_MIN, usize::MAX, "1 GiB is the default")?;
         let segments = Mutex::new(Segments::open(disk, bytes_max as u64)?);
         let [found, embedded, faults] = [const { AtomicU64::new(0) }; 3];
-        Ok(Self { inner: Arc::new(Inner { segments, found, embedded, faults }) })
+        let under_way = UnderWay::default();
+        Ok(Self { inner: Arc::new(Inner { segments, under_way, found, embedded, faults }) })
     }
 
     /// What it holds, and what it was good for.
@@ -124,38 +128,27 @@ pub struct Cached<E> {
 type Each = Vec<Result<Vec<f32>>>;
 
 impl<E: Embedder> Cached<E> {
-    /// What is here, and for the rest what `ask` makes.
-    fn step(&self, texts: &[&str], ask: &dyn Fn(&[&str]) -> Each) -> Each {
+    /// What is here, and for the rest what `ask` makes. With `waits`, what somebody else embeds now is waited for.
+    fn step(&self, texts: &[&str], ask: &dyn Fn(&[&str]) -> Each, waits: bool) -> Each {
         let (model, dim) = (self.embedder.model(), self.embedder.dim());
         let keys: Vec<Key> = texts.iter().map(|text| key(model, dim, text)).collect();
         let mut known: HashMap<Key, Result<Vec<f32>>> = HashMap::new();
-        let (mut missing, mut asked, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-        {
-            let mut segments = self.cache.inner.segments.lock();
-            for (key, text) in keys.iter().zip(texts) {
-                if !seen.insert(*key) {
-                    continue;
+        let (mut seen, mut asked) = (HashSet::new(), 0);
+        let mut open: Vec<(Key, &str)> =
+            keys.iter().copied().zip(texts.iter().copied()).filter(|(key, _)| seen.insert(*key)).collect();
+        while !open.is_empty() {
+            let claim = self.claim(&mut open, &mut known, waits);
+            if claim.texts.is_empty() {
+                if let Some((first, _)) = open.first() {
+                    self.cache.inner.under_way.wait_for(first);
                 }
-                match segments.get(key) {
-                    Some(vector) => _ = known.insert(*key, Ok(vector)),
-                    None => {
-                        missing.push(*key);
-                        asked.push(*text);
-                    }
-                }
+                continue;
             }
+            asked += claim.texts.len();
+            let made = ask(&claim.texts);
+            known.extend(self.keep(claim, made));
         }
-        let made = if asked.is_empty() { Vec::new() } else { ask(&asked) };
-        let good = |(key, made): (&Key, &Result<Vec<f32>>)| match made {
-            Ok(vector) if vector.len() == dim => Some((*key, vector.clone())),
-            _ => None,
-        };
-        let entries: Vec<_> = missing.iter().zip(&made).filter_map(good).collect();
-        self.cache.put(&entries);
-        let counters = &self.cache.inner;
-        counters.embedded.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        counters.found.fetch_add((texts.len() - asked.len()) as u64, Ordering::Relaxed);
-        known.extend(missing.into_iter().zip(made));
+        self.cache.inner.found.fetch_add((texts.len() - asked) as u64, Ordering::Relaxed);
         let lost = || Err(Error::new(ErrorKind::Internal, "an embedder left a text out; please report this"));
         keys.iter()
             .map(|key| match known.get(key) {
@@ -164,6 +157,46 @@ impl<E: Embedder> Cached<E> {
                 None => lost(),
             })
             .collect()
+    }
+
+    /// Takes from `open` what is here, and what this call is to embed; what is left there somebody else embeds now.
+    fn claim<'t>(
+        &self,
+        open: &mut Vec<(Key, &'t str)>,
+        known: &mut HashMap<Key, Result<Vec<f32>>>,
+        waits: bool,
+    ) -> Claim<'_, 't> {
+        let inner = &*self.cache.inner;
+        let mut claim = Claim { of: &inner.under_way, keys: Vec::new(), own: Vec::new(), texts: Vec::new() };
+        let mut segments = inner.segments.lock();
+        open.retain(|(key, text)| {
+            if let Some(vector) = segments.get(key) {
+                known.insert(*key, Ok(vector));
+                return false;
+            }
+            let is_own = inner.under_way.claim(key);
+            if waits && !is_own {
+                return true;
+            }
+            claim.keys.push(*key);
+            claim.texts.push(text);
+            claim.own.extend(is_own.then_some(*key));
+            false
+        });
+        claim
+    }
+
+    /// Remembers what was made for a claim, which ends then.
+    fn keep(&self, claim: Claim<'_, '_>, made: Each) -> Vec<(Key, Result<Vec<f32>>)> {
+        let dim = self.embedder.dim();
+        let good = |(key, made): (&Key, &Result<Vec<f32>>)| match made {
+            Ok(vector) if vector.len() == dim => Some((*key, vector.clone())),
+            _ => None,
+        };
+        let entries: Vec<_> = claim.keys.iter().zip(&made).filter_map(good).collect();
+        self.cache.put(&entries);
+        self.cache.inner.embedded.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        claim.keys.iter().copied().zip(made).collect()
     }
 }
 
@@ -185,7 +218,8 @@ impl<E: Embedder> Embedder for Cached<E> {
             Ok(made) => made.into_iter().map(Ok).collect(),
             Err(e) => asked.iter().map(|_| Err(e.again())).collect(),
         };
-        self.step(texts, &ask).into_iter().collect()
+        // Who has little patience does not spend it on another's call.
+        self.step(texts, &ask, false).into_iter().collect()
     }
 
     fn embed_each(&self, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
@@ -196,7 +230,7 @@ impl<E: Embedder> Embedder for Cached<E> {
                 each.last().and_then(|last| last.as_ref().err()).filter(|e| e.kind() != ErrorKind::Invalid);
             match away.map(Error::again) {
                 Some(away) => each.extend(part.iter().map(|_| Err(away.again()))),
-                None => each.extend(self.step(part, &|asked| self.embedder.embed_each(asked))),
+                None => each.extend(self.step(part, &|asked| self.embedder.embed_each(asked), true)),
             }
         }
         each

@@ -163,3 +163,84 @@ fn a_full_disk_costs_no_vector_and_one_of_a_store_is_enough() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(disk.files().keys().all(|name| name.starts_with(FOLDER)));
 }
+
+/// An embedder whose first call holds on, and then does what it is told to.
+struct Held {
+    by: Counting,
+    first: Mutex<Option<(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<bool>)>>,
+}
+
+impl Embedder for Held {
+    fn model(&self) -> &str {
+        self.by.model()
+    }
+
+    fn dim(&self) -> usize {
+        self.by.dim()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let first = self.first.lock().take();
+        if let Some((begun, go)) = first {
+            begun.send(()).unwrap();
+            if !go.recv().unwrap() {
+                return Err(Error::new(ErrorKind::Unavailable, "away for now"));
+            }
+        }
+        self.by.embed(texts)
+    }
+}
+
+/// What two calls ask for, the second begun while the first is held and before it ends as `well` says: texts that were embedded, and how
+/// both ended.
+fn at_once(well: bool) -> (usize, [bool; 2]) {
+    let (disk, by) = (SimDisk::new(), Hashed::new(64).unwrap());
+    let cache = open(&disk);
+    let ((begun, has_begun), (go, gate)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let counting = Counting { model: by.clone(), name: "a".into(), asked: AtomicUsize::new(0) };
+    let held = Arc::new(Held { by: counting, first: Mutex::new(Some((begun, gate))) });
+    let call = |range| {
+        let (cached, texts) = (cache.before(held.clone()), texts(range));
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let found = cached.embed(&texts);
+        assert!(found.as_ref().map_or(true, |found| *found == by.embed(&texts).unwrap()));
+        found.is_ok()
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| call(0..10));
+        has_begun.recv().unwrap();
+        let second = scope.spawn(|| call(5..15));
+        while cache.inner.under_way.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(held.by.asked.load(Ordering::Relaxed), 5, "its own while it waits");
+        go.send(well).unwrap();
+        let both = [first.join().unwrap(), second.join().unwrap()];
+        (held.by.asked(), both)
+    })
+}
+
+#[test]
+fn what_two_need_at_once_is_embedded_once() {
+    assert_eq!(at_once(true), (15, [true, true]));
+}
+
+#[test]
+fn whoever_waited_for_one_that_failed_asks_by_itself() {
+    assert_eq!(at_once(false), (10, [false, true]));
+}
+
+#[test]
+fn a_search_does_not_wait_for_anothers_call() {
+    let (disk, by) = (SimDisk::new(), Counting::new("a"));
+    let cache = open(&disk);
+    let claimed = key("a", 64, "text");
+    assert!(cache.inner.under_way.claim(&claimed));
+    let cached = cache.before(by.clone());
+    assert_eq!(
+        cached.embed_within(&["text"], Duration::from_secs(1)).unwrap(),
+        by.model.embed(&["text"]).unwrap()
+    );
+    assert_eq!(by.asked(), 1);
+    assert!(!cache.inner.under_way.claim(&claimed), "the claim is whose it was");
+}
