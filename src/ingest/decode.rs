@@ -1,7 +1,9 @@
 //! From bytes to text: which encoding, and whether it is text at all.
 //!
-//! Order: a byte order mark is believed; then UTF-16 by its zeros; then UTF-8 if all of it is; else Windows-1252, which every byte is
-//! some letter of. Invariant: what comes out has no NUL, which no database stores.
+//! Order: a byte order mark is believed; then UTF-16 by its zeros; then UTF-8 if all of it is, which nothing else is by chance; then what a page
+//! says of itself; else Windows-1252, which every byte is some letter of. Invariant: what comes out has no NUL, which no database stores.
+
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 /// Bytes looked at to tell text from other things.
 const SAMPLE: usize = 8_192;
@@ -12,14 +14,19 @@ pub(super) enum NoText {
     Binary,
 }
 
-/// Letters of the bytes 0x80 to 0x9f; 0 for those that stand for nothing.
-const WINDOWS_1252: [u16; 32] = [
-    0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0,
-    0x017d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a,
-    0x0153, 0, 0x017e, 0x0178,
-];
+/// Bytes at the beginning of a page that may say how it is encoded: browsers look no further.
+const SAID_WITHIN: usize = 1_024;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<String, NoText> {
+    decode_as(bytes, None)
+}
+
+/// The same of a page, which may say itself how it is encoded.
+pub(super) fn decode_page(bytes: &[u8]) -> Result<String, NoText> {
+    decode_as(bytes, said(bytes))
+}
+
+fn decode_as(bytes: &[u8], said: Option<&'static Encoding>) -> Result<String, NoText> {
     let text = if let Some(rest) = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]) {
         String::from_utf8_lossy(rest).into_owned()
     } else if let Some(rest) = bytes.strip_prefix(&[0xff, 0xfe]) {
@@ -31,10 +38,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, NoText> {
     } else if is_binary(bytes) {
         return Err(NoText::Binary);
     } else {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.iter().map(|byte| letter(*byte)).collect(),
-        }
+        let encoding = match std::str::from_utf8(bytes) {
+            // Some encodings are made of ASCII alone.
+            Ok(text) if said.is_none() || !text.is_ascii() => UTF_8,
+            _ => said.unwrap_or(WINDOWS_1252),
+        };
+        encoding.decode_without_bom_handling(bytes).0.into_owned()
     };
     Ok(if text.contains('\0') { text.replace('\0', "") } else { text })
 }
@@ -68,11 +77,34 @@ fn is_binary(bytes: &[u8]) -> bool {
     sample.contains(&0) || sample.iter().filter(|byte| is_control(byte)).count() * 30 > sample.len()
 }
 
-fn letter(byte: u8) -> char {
-    match byte {
-        0x80..=0x9f => char::from_u32(u32::from(WINDOWS_1252[usize::from(byte - 0x80)]))
-            .filter(|c| *c != '\0')
-            .unwrap_or(char::REPLACEMENT_CHARACTER),
-        _ => char::from(byte),
+/// What a page says of itself: in a `meta` with `charset=`, in quotes or not, or in the declaration of XML. What cannot be true while
+/// that is read byte by byte (UTF-16) stands for UTF-8, as in browsers.
+fn said(bytes: &[u8]) -> Option<&'static Encoding> {
+    let head = bytes[..bytes.len().min(SAID_WITHIN)].to_ascii_lowercase();
+    let xml = head.strip_prefix(b"<?xml").and_then(|rest| value(tag(rest), b"encoding"));
+    let mut rest = head.as_slice();
+    let mut meta = None;
+    while let (None, Some(at)) = (meta, find(rest, b"<meta")) {
+        rest = &rest[at + 5..];
+        meta = value(tag(rest), b"charset");
     }
+    Encoding::for_label_no_replacement(xml.or(meta)?).map(Encoding::output_encoding)
+}
+
+/// Up to the end of a tag.
+fn tag(text: &[u8]) -> &[u8] {
+    &text[..find(text, b">").unwrap_or(text.len())]
+}
+
+/// What stands behind `name` and an equals sign.
+fn value<'t>(tag: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let after = tag[find(tag, name)? + name.len()..].trim_ascii_start().strip_prefix(b"=")?;
+    let after = after.trim_ascii_start();
+    let after = after.strip_prefix(b"\"").or_else(|| after.strip_prefix(b"'")).unwrap_or(after);
+    let end = after.iter().position(|byte| b"\"' \t\r\n;/>?".contains(byte));
+    Some(&after[..end.unwrap_or(after.len())])
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
 }

@@ -1,6 +1,6 @@
 //! The text of a document, its title and its pieces, whatever it came as.
 
-use super::decode::decode;
+use super::decode::{NoText, decode, decode_page};
 use super::kind::Kind;
 use super::pack::{Piece, pack};
 use super::sections::{sections, title};
@@ -91,10 +91,10 @@ impl Content {
                 (read.title, read.pages.join(&format!("\n{PAGE_END}")))
             }
             Kind::Html => {
-                let page = html::read(&self.decoded()?);
+                let page = html::read(&self.decoded(decode_page)?);
                 (page.title, page.text)
             }
-            Kind::Text | Kind::Markdown | Kind::Code => (None, self.decoded()?),
+            Kind::Text | Kind::Markdown | Kind::Code => (None, self.decoded(decode)?),
         };
         let sections = sections(&text, kind);
         let said = said.or_else(|| if kind == Kind::Markdown { title(&text, &sections) } else { None });
@@ -103,7 +103,7 @@ impl Content {
         Ok(Extracted { kind, title, text, pieces })
     }
 
-    fn decoded(&self) -> Result<String> {
+    fn decoded(&self, decode: fn(&[u8]) -> std::result::Result<String, NoText>) -> Result<String> {
         decode(&self.bytes).map_err(|_| Error::invalid("the file is binary: it has bytes that no text has"))
     }
 }

@@ -1,6 +1,6 @@
 //! What is read of bytes: encodings, kinds, pages of HTML.
 
-use crate::ingest::decode::{NoText, decode};
+use crate::ingest::decode::{NoText, decode, decode_page};
 use crate::ingest::html::{Page, read};
 use crate::ingest::{Chunking, Content, Kind};
 use crate::{ErrorKind, Result};
@@ -30,6 +30,45 @@ fn every_common_encoding_is_read() {
     assert_eq!(decode(&[0xff, 0xfe, 0x00]).unwrap(), "");
     assert_eq!(decode(&[0xff, 0xfe, 0x00, 0xd8, 0x41, 0x00]).unwrap(), "\u{fffd}A", "half a letter");
     assert_eq!(decode(&[0xff, 0xfe, 0x00, 0x00, 0x41, 0x00]).unwrap(), "A", "no database stores a NUL");
+}
+
+#[test]
+fn a_page_is_read_in_the_encoding_that_it_names() {
+    let page = |head: &str, body: &[u8]| [head.as_bytes(), b"<p>", body].concat();
+    let read = |head: &str, body: &[u8]| {
+        let text = decode_page(&page(head, body)).unwrap();
+        text[text.find("<p>").unwrap() + 3..].to_owned()
+    };
+    for (head, body, text) in [
+        ("<meta charset=Shift_JIS>", b"\x93\xfa\x96{\x8c\xea".as_slice(), "\u{65e5}\u{672c}\u{8a9e}"),
+        ("<META CHARSET = 'euc-kr' />", b"\xc7\xd1\xb1\xdb", "\u{d55c}\u{ae00}"),
+        (
+            "<meta name=a><meta http-equiv=\"Content-Type\" content=\"text/html; charset=koi8-r\">",
+            b"\xcd\xc9\xd2",
+            "\u{43c}\u{438}\u{440}",
+        ),
+        ("<?xml version=\"1.0\" encoding=\"ISO-8859-2\"?><html>", b"\xb3\xf3d\xbc", "\u{142}\u{f3}d\u{17a}"),
+        ("<meta charset=iso-2022-jp>", b"\x1b$BF|\x1b(B", "\u{65e5}"),
+        ("<meta charset=gb18030>", b"\xc4\xe3", "\u{4f60}"),
+        // Nothing, nonsense, and what it cannot be.
+        ("<meta charset>", b"\xe9", "\u{e9}"),
+        ("<meta charset=nonsense>", b"\xe9", "\u{e9}"),
+        ("<meta charset=iso-2022-kr>", b"\xe9", "\u{e9}"),
+        ("<meta charset=utf-16>", b"plain", "plain"),
+        ("<meta charset=latin1>", "it is \u{e9} all the same".as_bytes(), "it is \u{e9} all the same"),
+        ("<a charset=koi8-r>", b"\xe9", "\u{e9}"),
+    ] {
+        assert_eq!(read(head, body), text, "{head}");
+    }
+    let late = format!("{}<meta charset=koi8-r>", " ".repeat(1_024));
+    assert_eq!(read(&late, b"\xcd"), "\u{cd}", "no browser looks that far");
+    assert_eq!(
+        decode(&page("<meta charset=koi8-r>", b"\xcd")).unwrap().pop(),
+        Some('\u{cd}'),
+        "it is no page"
+    );
+    let file = Content::file("page.html", page("<meta charset=koi8-r>", b"\xcd\xc9\xd2"));
+    assert_eq!(file.extract(&Chunking::default()).unwrap().text.trim(), "\u{43c}\u{438}\u{440}");
 }
 
 #[test]
