@@ -9,8 +9,8 @@ use super::progress::Progress;
 use super::{Global, expect_store, output};
 use crate::ingest::{is_of_file, remove_gone};
 use crate::{
-    Chunking, Collection, DocumentReport, Documents, EmbeddingProfile, Error, ErrorKind, FolderOptions,
-    Found, FoundFile, Metric, Providers, Result, Schema, Store, find_files,
+    Chunking, Collection, DocumentReport, Documents, Embedder, EmbeddingProfile, Error, ErrorKind,
+    FolderOptions, Found, FoundFile, Metric, Providers, Result, Schema, Store, find_files,
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -59,12 +59,12 @@ pub(super) struct Cuts {
     /// Documents are named by their paths from here [default: this folder]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
-    /// Tokens of a chunk at most, by estimate
-    #[arg(long, value_name = "N", default_value_t = 384)]
-    tokens: usize,
-    /// Tokens of the chunk before that a chunk repeats
-    #[arg(long, value_name = "N", default_value_t = 48)]
-    overlap: usize,
+    /// Tokens of a chunk at most, by estimate [default: 384, or three quarters of what the model reads if that is less]
+    #[arg(long, value_name = "N")]
+    tokens: Option<usize>,
+    /// Tokens of the chunk before that a chunk repeats [default: an eighth]
+    #[arg(long, value_name = "N")]
+    overlap: Option<usize>,
 }
 
 impl Cuts {
@@ -72,8 +72,25 @@ impl Cuts {
         self.base.clone().unwrap_or_else(|| PathBuf::from("."))
     }
 
-    pub(super) fn chunking(&self) -> Chunking {
-        Chunking { tokens: self.tokens, overlap: self.overlap }
+    /// As the flags say, or as is good for the model.
+    pub(super) fn chunking(&self, embedder: Option<&dyn Embedder>) -> Result<Chunking> {
+        let default = embedder.map_or_else(Chunking::default, Chunking::for_model);
+        let tokens = self.tokens.unwrap_or(default.tokens);
+        let chunking = Chunking { tokens, overlap: self.overlap.unwrap_or(tokens / 8) };
+        chunking.validate()?;
+        Ok(chunking)
+    }
+
+    /// What a user should know of a model that reads less than a chunk holds.
+    pub(super) fn note(&self, embedder: &dyn Embedder) -> Option<String> {
+        let (tokens, max) = (self.tokens?, embedder.tokens_max()?);
+        (tokens > max).then(|| {
+            format!(
+                "chunks may have {tokens} tokens, and {} reads {max}: what is behind those is in no vector; --tokens {} is safe",
+                embedder.model(),
+                max / 4 * 3
+            )
+        })
     }
 }
 
@@ -127,6 +144,7 @@ pub(super) struct Report {
     removed: usize,
     embedded: usize,
     pending: usize,
+    notes: Vec<String>,
     /// Files that are no documents.
     left_out: Vec<Told>,
     /// Files that could not be added, or not wholly.
@@ -143,7 +161,7 @@ struct Told {
 /// True if every file is in.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<bool> {
     let from = Instant::now();
-    args.cuts.chunking().validate()?;
+    args.cuts.chunking(None)?;
     let base = args.cuts.base();
     let settings = global.settings()?.settings;
     let providers = settings.providers()?;
@@ -195,7 +213,8 @@ fn add(
         Some(chosen) => Ok((Some(chosen.embedder.dim()), chosen.profile.clone())),
         None => args.embedder.planned(providers),
     })?;
-    let mut documents = Documents::of(&docs).chunking(args.cuts.chunking());
+    let embedder = chosen.as_ref().map(|chosen| &*chosen.embedder);
+    let mut documents = Documents::of(&docs).chunking(args.cuts.chunking(embedder)?);
     if let Some(chosen) = &chosen {
         documents = documents.embedder(&*chosen.embedder);
     }
@@ -204,6 +223,7 @@ fn add(
         collection: args.into.clone(),
         dry_run: args.dry_run,
         files: found.files.len(),
+        notes: embedder.and_then(|embedder| args.cuts.note(embedder)).into_iter().collect(),
         left_out: found.left_out.into_iter().map(told).collect(),
         ..Report::default()
     };
@@ -317,6 +337,7 @@ fn told(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
         "  chunks: {added} added, {changed} changed, {unchanged} unchanged, {removed} removed; {embedded} {would}embedded, {pending} wait for a vector"
     )?;
     writeln!(out, "  {seconds:.2} s")?;
+    report.notes.iter().try_for_each(|note| writeln!(out, "  note: {note}"))?;
     list(&report.left_out, "left out", out)?;
     list(&report.failed, "failed", out)
 }
@@ -331,4 +352,44 @@ fn list(files: &[Told], what: &str, out: &mut dyn Write) -> std::io::Result<()> 
     }
     let rest = files.len().saturating_sub(TOLD);
     if rest > 0 { writeln!(out, "    and {rest} more; --json names all") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads so many tokens.
+    struct Reads(usize);
+
+    impl Embedder for Reads {
+        fn model(&self) -> &'static str {
+            "short"
+        }
+
+        fn dim(&self) -> usize {
+            2
+        }
+
+        fn tokens_max(&self) -> Option<usize> {
+            Some(self.0)
+        }
+
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+            Ok(vec![vec![1.0, 0.0]; texts.len()])
+        }
+    }
+
+    #[test]
+    fn chunks_are_as_large_as_the_model_reads_unless_flags_say_otherwise() {
+        let cuts = |tokens, overlap| Cuts { base: None, tokens, overlap };
+        let sizes = |cuts: &Cuts| cuts.chunking(Some(&Reads(256))).map(|c| (c.tokens, c.overlap)).ok();
+        let (plain, large) = (cuts(None, None), cuts(Some(400), None));
+        assert_eq!((sizes(&plain), plain.note(&Reads(256))), (Some((192, 24)), None));
+        assert_eq!(sizes(&large), Some((400, 50)));
+        let note = large.note(&Reads(256)).unwrap();
+        assert!(note.contains("short reads 256") && note.contains("--tokens 192"), "{note}");
+        assert_eq!(large.note(&Reads(400)), None);
+        assert_eq!(sizes(&cuts(Some(40), Some(21))), None, "more than half of it repeats");
+        assert_eq!(plain.chunking(None).unwrap(), Chunking::default());
+    }
 }

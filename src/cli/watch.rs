@@ -54,11 +54,17 @@ fn watch(
         root: args.dir.clone(),
         base: args.cuts.base(),
         files: args.which.options(),
-        chunking: args.cuts.chunking(),
+        chunking: args.cuts.chunking(Some(&*chosen.embedder))?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|e| Error::new(ErrorKind::Unavailable, "a runtime cannot be made").with_source(e))?;
+    if let Some(note) = args.cuts.note(&*chosen.embedder) {
+        match global.json {
+            true => json(&serde_json::json!({ "note": note }), out)?,
+            false => writeln!(out, "note: {note}").map_err(output)?,
+        }
+    }
     let watch = Watch::start(&docs, Some(chosen.embedder), options)?;
     runtime.block_on(async {
         let mut ends = std::pin::pin!(super::serve::signal()?);

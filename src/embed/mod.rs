@@ -37,6 +37,11 @@ pub trait Embedder: Send + Sync {
     /// Numbers of a vector.
     fn dim(&self) -> usize;
 
+    /// Tokens of a text that it reads, where that is known: what stands behind them is in no vector.
+    fn tokens_max(&self) -> Option<usize> {
+        None
+    }
+
     /// One vector for each text, in their order. All of them or an error.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
 
@@ -76,6 +81,10 @@ impl<E: Embedder + ?Sized> Embedder for std::sync::Arc<E> {
 
     fn dim(&self) -> usize {
         (**self).dim()
+    }
+
+    fn tokens_max(&self) -> Option<usize> {
+        (**self).tokens_max()
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 /// The key of the metadata that is this module's.
 pub(crate) const KEY: &str = "chunk";
 /// Changes when the same content would be cut in another way.
-const CUTS: u32 = 2;
+const CUTS: u32 = 3;
 /// Bytes that an id adds to its document's.
 const NUMBER_BYTES: usize = 12;
 /// Two writers of one document: how often one begins again.
@@ -46,7 +46,7 @@ const TRIES: usize = 4;
 pub struct Documents<'a> {
     collection: &'a Collection,
     embedder: Option<&'a dyn Embedder>,
-    chunking: Chunking,
+    chunking: Option<Chunking>,
 }
 
 /// What became of a document.
@@ -85,7 +85,7 @@ impl Collection {
 impl<'a> Documents<'a> {
     /// Documents of `collection`, or of the tenant that it was opened for.
     pub fn of(collection: &'a Collection) -> Self {
-        Self { collection, embedder: None, chunking: Chunking::default() }
+        Self { collection, embedder: None, chunking: None }
     }
 
     /// Who makes the vectors. Default: nobody; chunks are stored without one, and wait.
@@ -95,11 +95,15 @@ impl<'a> Documents<'a> {
         self
     }
 
-    /// How large chunks are. Default: 384 tokens, of which 48 repeat.
+    /// How large chunks are. Default: [`Chunking::for_model`] of the embedder, 384 tokens most often, of which 48 repeat.
     #[must_use]
     pub fn chunking(mut self, chunking: Chunking) -> Self {
-        self.chunking = chunking;
+        self.chunking = Some(chunking);
         self
+    }
+
+    fn sizes(&self) -> Chunking {
+        self.chunking.unwrap_or_else(|| self.embedder.map_or_else(Chunking::default, Chunking::for_model))
     }
 
     pub(super) fn collection(&self) -> &Collection {
@@ -122,7 +126,7 @@ impl<'a> Documents<'a> {
             }
             let extracted = match new.take() {
                 Some(extracted) => extracted,
-                None => content.extract(&self.chunking)?,
+                None => content.extract(&self.sizes())?,
             };
             match self.exchange(id, &extracted, &metadata, &source, old, &mut made) {
                 Err(e) if e.kind() == ErrorKind::Conflict && rest > 0 && self.moved(&e) => {
@@ -145,7 +149,7 @@ impl<'a> Documents<'a> {
         if let Some(report) = self.same(&old, &source) {
             return Ok(report);
         }
-        let chunks = self.chunks(id, &content.extract(&self.chunking)?, &metadata, &source);
+        let chunks = self.chunks(id, &content.extract(&self.sizes())?, &metadata, &source);
         let mut report = counted(&old, &chunks);
         let asked = self.asked(&chunks, &self.known(&old)).len();
         match self.embedder {
@@ -166,7 +170,7 @@ impl<'a> Documents<'a> {
     }
 
     fn check(&self, id: &str, metadata: &Map) -> Result<()> {
-        self.chunking.validate()?;
+        self.sizes().validate()?;
         let max = limits::ID_BYTES_MAX - NUMBER_BYTES;
         if id.is_empty() || id.len() > max {
             let n = id.len();
@@ -196,7 +200,7 @@ impl<'a> Documents<'a> {
     /// A name for everything that decides what is stored, but for vectors.
     fn source(&self, content: &Content, metadata: &Map) -> String {
         let mut hash = Sha256::new();
-        let Chunking { tokens, overlap } = self.chunking;
+        let Chunking { tokens, overlap } = self.sizes();
         hash.update(format!(
             "{CUTS} {tokens} {overlap} {:?} {}\n",
             content.kind(),

@@ -36,6 +36,7 @@ pub use migrate::{
 };
 
 use crate::config::within;
+use crate::embed::Embedder;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,16 @@ impl Default for Chunking {
 }
 
 impl Chunking {
+    /// The default, or less for a model that reads less: three quarters of what it reads, because tokens are estimated, and an eighth of that
+    /// repeats.
+    #[must_use]
+    pub fn for_model(embedder: &dyn Embedder) -> Self {
+        let default = Self::default();
+        let most = embedder.tokens_max().map_or(default.tokens, |max| max / 4 * 3);
+        let tokens = default.tokens.min(most).max(TOKENS_MIN);
+        Self { tokens, overlap: tokens / 8 }
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         within("tokens", self.tokens, TOKENS_MIN, TOKENS_MAX, "384 is the default")?;
         within("overlap", self.overlap, 0, self.tokens / 2, "48 is the default")

@@ -209,6 +209,10 @@ impl<E: Embedder> Embedder for Cached<E> {
         self.embedder.dim()
     }
 
+    fn tokens_max(&self) -> Option<usize> {
+        self.embedder.tokens_max()
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         self.embed_each(texts).into_iter().collect()
     }

@@ -39,7 +39,7 @@ const BATCH_TOKENS: usize = 256;
 /// A sentence encoder in a folder: `config.json`, `model.safetensors`, `tokenizer.json` or `vocab.txt`, and how its tokens become
 /// one vector (`modules.json`, `1_Pooling/config.json`), as sentence-transformers saves it.
 ///
-/// A text of more than [`LocalEmbedder::max_tokens`] tokens is embedded by its beginning, as the model's authors do it, unless
+/// A text of more than [`tokens_max`](Embedder::tokens_max) tokens is embedded by its beginning, as the model's authors do it, unless
 /// [`LocalOptions::refuse_long`] says otherwise.
 #[derive(Debug)]
 pub struct LocalEmbedder {
@@ -85,11 +85,6 @@ impl LocalEmbedder {
             "name it",
         )?;
         Ok(Self { model, options, shape, words, network })
-    }
-
-    /// Tokens of a text that count; what comes after them does not.
-    pub fn max_tokens(&self) -> usize {
-        self.shape.tokens_max
     }
 
     /// How many tokens `text` has, with the two that stand around it.
@@ -162,6 +157,10 @@ impl Embedder for LocalEmbedder {
 
     fn dim(&self) -> usize {
         self.shape.hidden
+    }
+
+    fn tokens_max(&self) -> Option<usize> {
+        Some(self.shape.tokens_max)
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {

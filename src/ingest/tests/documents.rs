@@ -1,7 +1,7 @@
 //! Documents in a collection: what is new is embedded, all else stays, in one commit.
 
 use super::prose;
-use crate::embed::{Embedder, Hashed};
+use crate::embed::{Embedder, Hashed, estimate_tokens};
 use crate::ingest::{Chunking, Content, DocumentReport, Documents, Kind};
 use crate::{Chunk, Collection, Error, ErrorKind, Filter, Metric, Result, Schema, Store};
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ struct Watched {
     inner: Hashed,
     name: &'static str,
     asked: Mutex<Vec<String>>,
+    reads: Option<usize>,
     away: AtomicBool,
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -19,7 +20,8 @@ struct Watched {
 impl Watched {
     fn new(name: &'static str) -> Self {
         let (asked, meanwhile) = (Mutex::default(), Mutex::default());
-        Self { inner: Hashed::new(64).unwrap(), name, asked, away: AtomicBool::new(false), meanwhile }
+        let (inner, away) = (Hashed::new(64).unwrap(), AtomicBool::new(false));
+        Self { inner, name, asked, reads: None, away, meanwhile }
     }
 
     fn asked(&self) -> Vec<String> {
@@ -34,6 +36,10 @@ impl Embedder for Watched {
 
     fn dim(&self) -> usize {
         64
+    }
+
+    fn tokens_max(&self) -> Option<usize> {
+        self.reads
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
@@ -224,4 +230,20 @@ fn chunks_of_other_writers_under_the_same_document_are_replaced() {
     let report = store(&docs, Some(&by), "d", &parts(2)).unwrap();
     assert_eq!((report.changed, report.added, report.removed), (2, 0, 0));
     check(&docs, "d", &parts(2), 2);
+}
+
+#[test]
+fn documents_are_cut_for_what_the_model_reads() {
+    let text = prose(1, 40);
+    let most = |reads: Option<usize>| {
+        let docs = collection();
+        let by = Watched { reads, ..Watched::new("m") };
+        let content = Content::text(&text, Kind::Markdown);
+        Documents::of(&docs).embedder(&by).store("d", &content, Default::default()).unwrap();
+        by.asked().iter().map(|text| estimate_tokens(text)).max().unwrap()
+    };
+    assert!(most(Some(100)) <= 75, "{}", most(Some(100)));
+    for reads in [None, Some(512), Some(8_192)] {
+        assert!((200..=384).contains(&most(reads)), "{reads:?}: {}", most(reads));
+    }
 }

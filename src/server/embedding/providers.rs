@@ -51,6 +51,10 @@ impl Embedder for InTurn {
         self.embedder.dim()
     }
 
+    fn tokens_max(&self) -> Option<usize> {
+        self.embedder.tokens_max()
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
         let _turn = self.turn.lock();
         self.embedder.embed(texts)

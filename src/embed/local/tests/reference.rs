@@ -10,7 +10,7 @@ fn compare(model: &LocalEmbedder, name: &str) -> f32 {
     let (texts, tokens, vectors) = expected(name, model.dim());
     assert_eq!(texts.len(), vectors.len());
     for (text, tokens) in texts.iter().zip(&tokens) {
-        assert_eq!(model.words.encode(text, model.max_tokens()).ids, *tokens, "{name}: {text:?}");
+        assert_eq!(model.words.encode(text, model.tokens_max().unwrap()).ids, *tokens, "{name}: {text:?}");
     }
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let ours = model.embed(&texts).unwrap();
@@ -23,7 +23,7 @@ fn tokens_and_vectors_are_those_of_the_reference() {
     // The second model's vectors are not of unit length: their numbers reach 6.
     for (name, tokens, slack) in [("mean", 48, 3e-6), ("first", 32, 3e-5)] {
         let model = open(name);
-        assert_eq!((model.dim(), model.max_tokens()), (32, tokens));
+        assert_eq!((model.dim(), model.tokens_max()), (32, Some(tokens)));
         let difference = compare(&model, name);
         assert!(difference < slack, "{name}: {difference}");
     }
@@ -91,7 +91,7 @@ fn what_is_beyond_the_maximum_counts_for_nothing_or_is_refused() {
     let short = LocalEmbedder::open(files().join("mean"), LocalOptions::default().max_tokens(5)).unwrap();
     assert_eq!(short.embed(&["the log of a row"]).unwrap(), short.embed(&["the log of"]).unwrap());
     let more = LocalEmbedder::open(files().join("mean"), LocalOptions::default().max_tokens(500)).unwrap();
-    assert_eq!((short.max_tokens(), more.max_tokens()), (5, 48));
+    assert_eq!((short.tokens_max(), more.tokens_max()), (Some(5), Some(48)));
 }
 
 #[test]
