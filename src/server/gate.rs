@@ -236,8 +236,9 @@ async fn in_steps(app: &App, work: InSteps, call: Call, share: Share) -> Result<
             Step::Embed(questions) => questions,
         };
         let (shared, start, patience) = (app.clone(), Instant::now(), questions.patience);
+        let collection = questions.collection.clone();
         let made = app.questions.run(patience, move || questions.ask(&shared)).await;
-        given = Some(Given::of(made, start.elapsed()));
+        given = Some(Given::of(collection, made, start.elapsed()));
     }
 }
 

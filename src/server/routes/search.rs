@@ -32,13 +32,14 @@ pub(crate) enum Step {
 
 /// Texts that are to be embedded.
 pub(crate) struct Questions {
-    collection: Collection,
+    pub(crate) collection: Collection,
     texts: Vec<String>,
     pub(crate) patience: Duration,
 }
 
-/// What came of that.
+/// What came of that. The name may have gone to another collection meanwhile, of another model: it is asked of the one that was opened.
 pub(crate) struct Given {
+    collection: Collection,
     made: Made,
     took: Duration,
 }
@@ -59,11 +60,11 @@ impl Questions {
 }
 
 impl Given {
-    pub(crate) fn of(made: Result<Made, Problem>, took: Duration) -> Self {
+    pub(crate) fn of(collection: Collection, made: Result<Made, Problem>, took: Duration) -> Self {
         // No thread was free, or the time is over.
         let away =
             |problem: Problem| Err(Unable::Away(format!("it does not answer in time ({})", problem.detail)));
-        Self { made: made.unwrap_or_else(away), took }
+        Self { collection, made: made.unwrap_or_else(away), took }
     }
 
     /// The vector of a text; empty where the other leg answers without it.
@@ -88,7 +89,10 @@ impl Given {
 pub(crate) fn search(app: &App, call: &Call, given: Option<&Given>) -> Result<Step, Problem> {
     call.query.only(&[])?;
     let body: SearchBody = call.json()?;
-    let collection = app.collection(call.param("collection"), body.tenant.as_deref())?;
+    let collection = match given {
+        Some(given) => given.collection.clone(),
+        None => app.collection(call.param("collection"), body.tenant.as_deref())?,
+    };
     check(app, &body)?;
     app.check_at_least(body.at_least.as_deref())?;
     let query = match asked_of(app, &collection, &body)? {
@@ -116,8 +120,10 @@ pub(crate) fn batch(app: &App, call: &Call, given: Option<&Given>) -> Result<Ste
     at_most("searches", searches.len(), limits.searches_max)?;
     let hits: usize = searches.iter().map(|Object(body)| body.k.unwrap_or(K)).fold(0, usize::saturating_add);
     at_most("hits of all searches", hits, limits.batch_hits_max)?;
-    let name = call.param("collection");
-    let whole = app.collection(name, None)?;
+    let whole = match given {
+        Some(given) => given.collection.clone(),
+        None => app.collection(call.param("collection"), None)?,
+    };
     let mut asked: Vec<(Collection, Vec<f32>)> = Vec::with_capacity(searches.len());
     let mut texts: Vec<String> = Vec::new();
     for (n, Object(body)) in searches.iter().enumerate() {
@@ -127,7 +133,10 @@ pub(crate) fn batch(app: &App, call: &Call, given: Option<&Given>) -> Result<Ste
         };
         check(app, body).map_err(at)?;
         app.check_at_least(body.at_least.as_deref()).map_err(at)?;
-        let collection = app.collection(name, body.tenant.as_deref())?;
+        let collection = match &body.tenant {
+            Some(tenant) => whole.clone().tenant(tenant),
+            None => whole.clone(),
+        };
         let query = match asked_of(app, &collection, body).map_err(at)? {
             Asked::Vector(query) => query,
             Asked::Text(text) => {
@@ -258,8 +267,8 @@ fn asked_of(app: &App, collection: &Collection, body: &SearchBody) -> Result<Ask
         // Words alone, and the answer says so.
         _ if !has_profile || text.trim().is_empty() => Ok(Asked::Vector(Vec::new())),
         _ if app.embedding.is_local(collection) => {
-            let given =
-                Given { made: app.embedding.embed(collection, &[text], Duration::MAX), took: Duration::ZERO };
+            let made = app.embedding.embed(collection, &[text], Duration::MAX);
+            let given = Given { collection: collection.clone(), made, took: Duration::ZERO };
             given.query(0, collection, body).map(Asked::Vector)
         }
         _ => Ok(Asked::Text(text.to_owned())),

@@ -2,6 +2,7 @@
 //! lost at the switch, no audit waits for a fill, and orders that make no sense are refused. Method: a server, and a service over a real
 //! socket that answers as it is told to.
 
+use super::client::Client;
 use super::jobs::finished;
 use super::{Bed, assert_problem};
 use crate::support::embeddings::{Fake, good, texts};
@@ -10,10 +11,11 @@ use nearfield::server::Options;
 use nearfield::{ProviderOptions, Providers};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
 
 const DIM: usize = 3;
 const MIGRATE: &str = "/v1/admin/migrate";
@@ -291,6 +293,37 @@ fn writers_do_not_notice_a_switch_and_nothing_acknowledged_is_lost() {
     all.sort();
     assert!(bed.ids() == all, "{} rows for {}", bed.ids().len(), all.len());
     until("all have their vectors", || bed.get("/v1/collections/docs").1["counts"]["pending"] == 0);
+}
+
+#[test]
+fn a_search_is_answered_by_the_model_that_embedded_its_text_wherever_the_name_goes_meanwhile() {
+    // Before the provider answers a question, the name goes back to the other model's collection, whose vectors are as wide.
+    let at = Arc::new(OnceLock::<SocketAddr>::new());
+    let there = at.clone();
+    let fake = Fake::new(move |_, body| {
+        if texts(body) == [text(3)] {
+            let mut client = Client::connect(*there.get().unwrap());
+            let (_, told) = client.post(MIGRATE, &order("undo", json!({"yes": true}))).json();
+            let path = format!("/v1/admin/jobs/{}", told["job"]["id"].as_str().unwrap());
+            until("it is undone", || client.get(&path).json().1["state"] == "done");
+        }
+        good(body, 64)
+    });
+    let bed = bed(&fake, 20);
+    at.set(bed.server.addr()).unwrap();
+    bed.step("fill", json!({"dim": 64}));
+    for call in ["search", "search/batch"] {
+        bed.step("switch", json!({"dim": 64}));
+        let mut body = json!({"text": text(3), "mode": "vector", "k": 1});
+        if call == "search/batch" {
+            body = json!({"searches": [body]});
+        }
+        let (status, found) = bed.post(&format!("/v1/collections/docs/{call}"), body);
+        assert_eq!(status, 200, "{found}");
+        let hit = found.pointer("/hits/0").or(found.pointer("/results/0/hits/0")).unwrap();
+        assert!(hit["distance"].as_f64().unwrap() < 1e-3, "{call}: it is this model's: {found}");
+        assert_eq!(bed.get("/v1/collections/docs").1["embedding"]["provider"], "hashed");
+    }
 }
 
 #[test]
