@@ -210,6 +210,8 @@ impl Store {
         }
         for inner in shared.open_collections() {
             while Instant::now() < until && inner.link_waiting(64) > 0 {}
+            // What has no segment is looked up by the next one who opens it.
+            inner.settle_words(until);
         }
         let done = if Instant::now() < until { shared.checkpoint_whole() } else { Ok(()) };
         if let Some(home) = &shared.home {

@@ -236,6 +236,13 @@ impl TextIndex {
         state.tail.retain(|tail| !run.is_before(tail.run));
     }
 
+    #[cfg(test)]
+    pub(crate) fn forget_all(&self) {
+        let mut state = self.state.write();
+        state.segments.clear();
+        state.tail.clear();
+    }
+
     /// A block was given back.
     pub(crate) fn drop_block(&self, block: BlockId) {
         self.adopt();

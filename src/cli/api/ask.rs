@@ -137,6 +137,9 @@ fn found(args: &SearchArgs, filter: Option<Value>, way: &Way) -> Result<Value> {
             body[name] = value;
         }
     }
+    if args.words.is_some() {
+        way.await_words(&args.collection);
+    }
     way.post(&format!("{base}/search"), &body)
 }
 

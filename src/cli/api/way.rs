@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tower_service::Service;
 
 /// An answer is a page of chunks at most.
@@ -13,6 +13,8 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// Longer than a server lets a request take.
 const PATIENCE: Duration = Duration::from_secs(60);
 const CLOSE: Duration = Duration::from_secs(10);
+/// After a process that was killed, the words of its rows may have to be looked up.
+const WORDS: Duration = Duration::from_secs(30);
 
 /// Somebody who answers.
 pub(in crate::cli) enum Way {
@@ -76,6 +78,15 @@ impl Way {
             return Ok(text);
         }
         Err(problem(status, &serde_json::from_slice(&text).unwrap_or_default()))
+    }
+
+    /// Before the one question of this process: what the background of a server looks up is waited for.
+    pub(super) fn await_words(&self, collection: &str) {
+        if let Self::Inside { store, .. } = self
+            && let Ok(collection) = store.open_collection(collection)
+        {
+            collection.inner().settle_words(Instant::now() + WORDS);
+        }
     }
 
     /// Ends it: a store is closed, a server is left alone.

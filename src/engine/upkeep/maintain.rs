@@ -14,6 +14,7 @@ use crate::record::Row;
 use crate::sets::SlotBits;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Rows that a codec is trained on, at most.
 const TRAIN_ROWS: usize = 4096;
@@ -80,6 +81,15 @@ impl Inner {
                 break;
             }
         }
+    }
+
+    /// Looks up the words of all rows and makes segments of them, until `until`.
+    pub(crate) fn settle_words(&self, until: Instant) {
+        let goes_on = || Instant::now() < until;
+        let view = self.view.load_full();
+        while goes_on() && !self.words.catch_up(&view, WORDS_ROWS_MIN) {}
+        // What fails is told in the statistics, and tried again.
+        while goes_on() && self.words.step(&view).unwrap_or(false) {}
     }
 
     /// One step of the chores, of about `budget` lists; false if there is nothing to do, or somebody is at it.

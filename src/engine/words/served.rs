@@ -69,6 +69,12 @@ impl Words {
         index.step(&Rows(&view.tables.rows), growing)
     }
 
+    /// As if no row had been looked up.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        self.index.iter().for_each(TextIndex::forget_all);
+    }
+
     pub(crate) fn drop_block(&self, block: BlockId) {
         self.index.iter().for_each(|index| index.drop_block(block));
     }

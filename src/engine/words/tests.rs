@@ -167,3 +167,22 @@ fn a_failing_disk_costs_words_their_files_and_no_write() {
     store.checkpoint().unwrap();
     serves(&docs, &model, "room again");
 }
+
+#[test]
+fn whoever_opens_a_store_that_was_closed_finds_words_at_once() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let docs = store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
+    let mut model = Model::new();
+    write(&docs, &mut model, 0..BLOCK_ROWS * 4 + 5, 0);
+    // As if all of it had been written a moment ago.
+    docs.inner().words.forget();
+    assert_eq!(docs.stats().text.lag, model.len());
+    drop(docs);
+    store.close(Duration::from_secs(60)).unwrap();
+    let store = open(&disk);
+    let docs = store.open_collection("docs").unwrap();
+    let text = docs.stats().text;
+    assert!(text.lag <= 5 && text.segments >= 4, "only the block that grows is looked up again: {text:?}");
+    serves(&docs, &model, "opened again");
+}
