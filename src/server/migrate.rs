@@ -8,7 +8,28 @@ use crate::{
     ComparisonOptions, Embedder, EmbeddingProfile, Error, Migration, MigrationOptions, MigrationRates,
     MigrationState, MigrationStatus, Queries, Result, Store, SwitchOptions,
 };
+use MigrateStep::{Compare, Drop, Estimate, Fill, Switch, Undo};
 use std::sync::Arc;
+
+/// The fields of an order that not all steps take, and the steps that take them.
+pub(super) const FIELDS: &[(&str, &[MigrateStep])] = &[
+    ("embedding", EMBEDDING),
+    ("dim", EMBEDDING),
+    ("tokens_per_s", &[Estimate, Fill, Switch]),
+    ("tokens_max", &[Fill, Switch]),
+    ("price_per_million", &[Estimate]),
+    ("rows", &[Compare]),
+    ("seed", &[Compare]),
+    ("queries", &[Compare]),
+    ("k", &[Compare]),
+    ("tenant", &[Compare]),
+    ("incomplete", &[Switch]),
+    ("yes", &[Undo, Drop]),
+    ("filled", &[Drop]),
+    ("dry_run", &[Fill, Switch, Undo, Drop]),
+];
+/// The steps that need somebody who makes vectors.
+pub(super) const EMBEDDING: &[MigrateStep] = &[Estimate, Fill, Compare, Switch];
 
 /// Who makes the new vectors.
 pub(crate) struct NewModel {
@@ -52,26 +73,10 @@ impl MigrateBody {
 
     /// Refuses what its step does not take.
     pub(crate) fn check(&self) -> Result<()> {
-        use MigrateStep::{Compare, Drop, Estimate, Fill, Switch, Undo};
-        let embeds = [Estimate, Fill, Compare, Switch].as_slice();
-        let fields: [(&str, bool, &[MigrateStep]); 15] = [
-            ("embedding", self.embedding.is_some(), embeds),
-            ("dim", self.dim.is_some(), embeds),
-            ("next", self.next.is_some(), &[Estimate, Fill, Compare, Switch, Undo, Drop]),
-            ("tokens_per_s", self.tokens_per_s.is_some(), &[Estimate, Fill, Switch]),
-            ("tokens_max", self.tokens_max.is_some(), &[Fill, Switch]),
-            ("price_per_million", self.price_per_million.is_some(), &[Estimate]),
-            ("rows", self.rows.is_some(), &[Compare]),
-            ("seed", self.seed.is_some(), &[Compare]),
-            ("queries", self.queries.is_some(), &[Compare]),
-            ("k", self.k.is_some(), &[Compare]),
-            ("tenant", self.tenant.is_some(), &[Compare]),
-            ("incomplete", self.incomplete.is_some(), &[Switch]),
-            ("yes", self.yes.is_some(), &[Undo, Drop]),
-            ("filled", self.filled.is_some(), &[Drop]),
-            ("dry_run", self.dry_run.is_some(), &[Fill, Switch, Undo, Drop]),
-        ];
-        if let Some((name, ..)) = fields.iter().find(|(_, given, of)| *given && !of.contains(&self.step)) {
+        let given = serde_json::to_value(self).unwrap_or_default();
+        let is_strange =
+            |(name, of): &&(&str, &[MigrateStep])| given.get(name).is_some() && !of.contains(&self.step);
+        if let Some((name, _)) = FIELDS.iter().find(is_strange) {
             return Err(Error::invalid(format!(
                 "{name} is no matter of the step {}: leave it out",
                 self.step.word()
@@ -85,7 +90,7 @@ impl MigrateBody {
 
     /// Whether its step needs somebody who makes vectors.
     pub(crate) fn embeds(&self) -> bool {
-        !matches!(self.step, MigrateStep::Undo | MigrateStep::Drop)
+        EMBEDDING.contains(&self.step)
     }
 
     /// Carries it out. `tell` hears how many rows are done, and of how many, and says whether to go on.
@@ -100,15 +105,15 @@ impl MigrateBody {
         let is_dry = self.dry_run.unwrap_or(false);
         let tell = &mut |status: &MigrationStatus| tell(status.filled, status.rows.max(status.filled));
         match self.step {
-            MigrateStep::Estimate => self.estimate(&migration, models),
-            MigrateStep::Fill | MigrateStep::Switch if is_dry => self.estimate(&migration, models),
-            MigrateStep::Fill => {
+            Estimate => self.estimate(&migration, models),
+            Fill | Switch if is_dry => self.estimate(&migration, models),
+            Fill => {
                 let model = models.new_model()?;
                 let status =
                     migration.profile(model.profile).fill(&*model.embedder, self.pace(model.budget), tell)?;
                 Ok(MigrateResult::Filled(Box::new(status)))
             }
-            MigrateStep::Switch => {
+            Switch => {
                 let model = models.new_model()?;
                 let incomplete = self.incomplete.unwrap_or(false);
                 let options =
@@ -116,10 +121,10 @@ impl MigrateBody {
                 let switched = migration.switch(&*model.embedder, &options, tell)?;
                 Ok(MigrateResult::Switched(Box::new(switched)))
             }
-            MigrateStep::Compare => self.compare(&migration, models),
-            MigrateStep::Undo if is_dry => Ok(MigrateResult::Differences(migration.differences()?)),
-            MigrateStep::Undo => Ok(MigrateResult::Undone(migration.undo(self.yes.unwrap_or(false))?)),
-            MigrateStep::Drop => self.drop(&migration, is_dry),
+            Compare => self.compare(&migration, models),
+            Undo if is_dry => Ok(MigrateResult::Differences(migration.differences()?)),
+            Undo => Ok(MigrateResult::Undone(migration.undo(self.yes.unwrap_or(false))?)),
+            Drop => self.drop(&migration, is_dry),
         }
     }
 
@@ -181,6 +186,8 @@ impl MigrateBody {
 }
 
 impl MigrateStep {
+    pub(super) const ALL: [Self; 6] = [Estimate, Fill, Compare, Switch, Undo, Drop];
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Estimate => "estimate",

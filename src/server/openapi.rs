@@ -353,12 +353,12 @@ fn operations(name: &str, s: &mut Schemas) -> Option<Told> {
         "get_embedding" => says("How the embedding of texts goes, and which chunks providers refuse")
             .query("collection", "Of this collection alone", string())
             .gives(200, "Collections with a profile of embeddings", s.of::<EmbeddingList>())
-            .fails(&[404]),
+            .fails(&[404, 409]),
         "retry_embedding" => {
             says("Try chunks again that a provider refused, and providers that could not be used")
                 .takes(s.of::<RetryBody>())
                 .gives(200, "What is tried again", s.of::<RetryAnswer>())
-                .fails(&[404])
+                .fails(&[404, 409])
         }
         "migrate" => job("Take a collection to another embedding model, step by step; the job's result says what came of it")
             .takes(s.of::<MigrateBody>())

@@ -1,5 +1,7 @@
 //! What types alone do not say of a schema: which fields exclude each other, what a filter is, how far a float reaches.
 
+use super::super::migrate::{EMBEDDING, FIELDS};
+use super::super::wire::MigrateStep;
 use crate::limits::{FILTER_IN_MAX, FILTER_PATH_BYTES_MAX};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -25,12 +27,10 @@ pub(super) fn complete(schemas: &mut BTreeMap<String, Value>) {
     let repair = json!({"properties": {"mode": {"const": "repair"}, "trust": {"type": "string"}}, "required": ["trust"]});
     let others = json!({"properties": {"mode": {"enum": ["push", "pull", "audit", "rebuild"]}}});
     add(schemas, "SyncBody", "anyOf", json!([repair, others]));
-    let embeds = json!({
-        "properties": {"step": {"enum": ["estimate", "fill", "compare", "switch"]}, "embedding": {"type": "object"}},
-        "required": ["embedding"]
-    });
-    let names = json!({"properties": {"step": {"enum": ["undo", "drop"]}, "embedding": {"type": "null"}}});
-    add(schemas, "MigrateBody", "anyOf", json!([embeds, names]));
+    let orders: Vec<Value> = MigrateStep::ALL.into_iter().flat_map(orders).collect();
+    add(schemas, "MigrateBody", "anyOf", orders.into());
+    let retry = json!({"type": "boolean", "const": true, "description": "Must be true."});
+    schemas.entry("RetryBody".to_owned()).and_modify(|schema| schema["properties"]["retry"] = retry);
     schemas.insert(OF_FILTERS.to_owned(), filter());
 }
 
@@ -52,6 +52,27 @@ fn one_of(fields: &[(&str, &str)]) -> Value {
         json!({"required": [name], "properties": properties})
     };
     fields.iter().map(only).collect()
+}
+
+/// What the order of a step of a migration may have; null is as good as absent.
+fn orders(step: MigrateStep) -> Vec<Value> {
+    let nothing = |name: &str| (name.to_owned(), json!({"type": "null"}));
+    let mut fields: Map<String, Value> =
+        FIELDS.iter().filter(|(_, of)| !of.contains(&step)).map(|(name, _)| nothing(name)).collect();
+    fields.insert("step".to_owned(), json!({"const": step}));
+    let with = |fields: &Map<String, Value>, none: &[&str]| {
+        let mut fields = fields.clone();
+        fields.extend(none.iter().map(|name| nothing(name)));
+        let required: &[&str] = if EMBEDDING.contains(&step) { &["embedding"] } else { &[] };
+        json!({"properties": fields, "required": required})
+    };
+    if EMBEDDING.contains(&step) {
+        fields.insert("embedding".to_owned(), json!({"type": "object"}));
+    }
+    match step {
+        MigrateStep::Compare => vec![with(&fields, &["queries"]), with(&fields, &["rows", "seed"])],
+        _ => vec![with(&fields, &[])],
+    }
 }
 
 /// A number beyond a 32-bit float is refused.

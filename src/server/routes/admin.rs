@@ -3,7 +3,7 @@
 use super::super::app::App;
 use super::super::call::{Answer, Call};
 use super::super::jobs::{Job, Task};
-use super::super::problem::Problem;
+use super::super::problem::{Code, Problem};
 use super::super::wire::{
     CollectionBody, EmbeddingList, EmbeddingOf, JobAnswer, JobList, LetterList, MigrateBody, NewEmbedding,
     NoBody, Object, ParkedBody, ResolveAnswer, ResolveBody, RetriedBody, RetryAnswer, RetryBody,
@@ -121,7 +121,7 @@ fn embedded(app: &App, name: Option<&str>) -> Result<Vec<Collection>, Problem> {
     if has_profile(&collection) {
         return Ok(vec![collection]);
     }
-    Err(Problem::invalid(format!("collection {name:?} has no profile of embeddings")))
+    Err(Problem::new(Code::Conflict, format!("collection {name:?} has no profile of embeddings")))
 }
 
 /// A step of a collection's way to another embedding model. What can be known to be wrong is refused here, and the rest by the job.

@@ -146,7 +146,7 @@ fn rows_of_the_built_in_provider_are_found_by_their_texts_at_once() {
     bed.post("/v1/collections", json!({"name": "plain", "dim": 2, "metric": "l2"}));
     let plain = bed.post("/v1/collections/plain/search", json!({"text": "a", "mode": "vector"}));
     assert_problem(plain, 400, "invalid", "send the vector");
-    assert_problem(bed.get("/v1/admin/embedding?collection=plain"), 400, "invalid", "no profile");
+    assert_problem(bed.get("/v1/admin/embedding?collection=plain"), 409, "conflict", "no profile");
 }
 
 #[test]
