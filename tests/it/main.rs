@@ -18,11 +18,14 @@ mod cli_api;
 mod cli_config;
 #[cfg(feature = "server")]
 mod cli_migrate;
+#[cfg(feature = "server")]
 mod cli_server;
 #[cfg(feature = "server")]
 mod cli_store;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod cli_sync;
+#[cfg(all(unix, feature = "server", feature = "watch"))]
+mod cli_watch;
 mod concurrent;
 #[cfg(all(feature = "mirror", feature = "server"))]
 mod demo;
