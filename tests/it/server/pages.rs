@@ -33,6 +33,28 @@ fn the_dashboard_shows_the_store_and_searches_it_by_keyboard() {
     page.until("document.getElementById('explained').textContent.includes('plan')");
     page.picture("dashboard-wide-light");
 
+    // By words, and by words near to a row.
+    page.eval("document.getElementById('near').value = document.getElementById('filter').value = ''");
+    page.eval("document.getElementById('text').focus()");
+    page.write("text 42");
+    page.press("Enter");
+    page.until("document.querySelectorAll('#hits tr')[0]?.innerText.includes('text 42')");
+    page.until("[...document.querySelectorAll('#hits tr:first-child mark')].map((m) => m.textContent).join() === 'text,42'");
+    assert_eq!(
+        page.eval("document.querySelector('#hits td:nth-child(2)').textContent"),
+        "",
+        "no vector was compared"
+    );
+    page.eval(
+        "document.getElementById('mode').value = 'hybrid'; document.getElementById('near').value = '60'",
+    );
+    page.eval("document.getElementById('form').requestSubmit()");
+    page.until("document.querySelectorAll('#hits tr').length === 10 && document.querySelector('#hits td:nth-child(2)').textContent !== ''");
+    page.picture("dashboard-search");
+    page.eval("document.getElementById('near').value = document.getElementById('text').value = ''");
+    page.eval("document.getElementById('form').requestSubmit()");
+    page.until("document.getElementById('took').textContent === 'type a text, or what it is to be near to'");
+
     page.eval(
         "document.getElementById('near').value = 'no such'; document.getElementById('form').requestSubmit()",
     );
