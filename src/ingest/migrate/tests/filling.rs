@@ -81,13 +81,13 @@ fn what_is_written_and_deleted_meanwhile_is_followed() {
 #[test]
 fn whoever_writes_faster_than_it_embeds_does_not_keep_it_from_ending() {
     let store = Store::memory();
-    let docs = filled_with(&store, 100);
+    let docs = filled_with(&store, 2_000);
     let model = Model::default();
-    // 40 rows for every 16 that are embedded.
-    for nth in 0..200 {
+    // 24 rows for every 16 that are embedded, more than a page of them in a pass.
+    for nth in 0..2_000 {
         let docs = docs.clone();
         model.meanwhile(Box::new(move || {
-            drop(docs.upsert((0..40).map(|n| row(1_000 + nth * 40 + n))).unwrap())
+            drop(docs.upsert((0..24).map(|n| row(10_000 + nth * 24 + n))).unwrap())
         }));
     }
     let status = fill(&Migration::of(&store, "docs"), &model).unwrap();
