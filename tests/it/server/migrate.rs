@@ -5,7 +5,7 @@
 use super::client::Client;
 use super::jobs::finished;
 use super::{Bed, assert_problem};
-use crate::support::embeddings::{Fake, good, texts};
+use crate::support::embeddings::{Fake, Reply, good, item, texts, vector};
 use crate::support::wait::until;
 use nearfield::server::Options;
 use nearfield::{ProviderOptions, Providers};
@@ -295,6 +295,16 @@ fn writers_do_not_notice_a_switch_and_nothing_acknowledged_is_lost() {
     until("all have their vectors", || bed.get("/v1/collections/docs").1["counts"]["pending"] == 0);
 }
 
+/// Of two models: the vectors of `m2` are those of `m`, the other way round.
+fn of_two(body: &Value) -> Reply {
+    let sign = if body["model"] == "m2" { -1.0 } else { 1.0 };
+    let vector = |text: &String| vector(text, DIM).into_iter().map(|x| x * sign).collect::<Vec<_>>();
+    let plain = body["encoding_format"] != "base64";
+    let data =
+        texts(body).iter().enumerate().map(|(at, text)| item(at, &vector(text), plain)).collect::<Vec<_>>();
+    Reply::Say(200, "", json!({"object": "list", "data": data}).to_string())
+}
+
 #[test]
 fn a_search_is_answered_by_the_model_that_embedded_its_text_wherever_the_name_goes_meanwhile() {
     // Before the provider answers a question, the name goes back to the other model's collection, whose vectors are as wide.
@@ -307,13 +317,17 @@ fn a_search_is_answered_by_the_model_that_embedded_its_text_wherever_the_name_go
             let path = format!("/v1/admin/jobs/{}", told["job"]["id"].as_str().unwrap());
             until("it is undone", || client.get(&path).json().1["state"] == "done");
         }
-        good(body, 64)
+        of_two(body)
     });
     let bed = bed(&fake, 20);
     at.set(bed.server.addr()).unwrap();
-    bed.step("fill", json!({"dim": 64}));
+    bed.step("fill", json!({"dim": DIM}));
+    bed.step("switch", json!({"dim": DIM}));
+    bed.step("drop", json!({"yes": true}));
+    let other = json!({"embedding": {"provider": "near", "model": "m2"}, "dim": DIM});
+    bed.step("fill", other.clone());
     for call in ["search", "search/batch"] {
-        bed.step("switch", json!({"dim": 64}));
+        bed.step("switch", other.clone());
         let mut body = json!({"text": text(3), "mode": "vector", "k": 1});
         if call == "search/batch" {
             body = json!({"searches": [body]});
@@ -322,7 +336,7 @@ fn a_search_is_answered_by_the_model_that_embedded_its_text_wherever_the_name_go
         assert_eq!(status, 200, "{found}");
         let hit = found.pointer("/hits/0").or(found.pointer("/results/0/hits/0")).unwrap();
         assert!(hit["distance"].as_f64().unwrap() < 1e-3, "{call}: it is this model's: {found}");
-        assert_eq!(bed.get("/v1/collections/docs").1["embedding"]["provider"], "hashed");
+        assert_eq!(bed.get("/v1/collections/docs").1["embedding"]["model"], "m");
     }
 }
 
