@@ -219,7 +219,7 @@ impl MigratedBy for Flags<'_> {
         let chosen = embedder.open(self.store, self.providers, None)?;
         let budget = chosen.budget();
         let Chosen { embedder, profile, .. } = chosen;
-        Ok(NewModel { embedder, profile, budget })
+        Ok(NewModel { embedder, profile, budget, rate: None })
     }
 
     fn old_model(&self) -> Result<Option<Arc<dyn Embedder>>> {

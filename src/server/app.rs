@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// Texts of searches that are embedded at a time.
@@ -139,6 +140,18 @@ impl Shared {
             _ => {
                 let detail = "there is more than one collection; name one: ?collection=";
                 Err(Problem::new(Code::Conflict, detail))
+            }
+        }
+    }
+
+    /// Waits for what runs in the background, and was told to end. After `patience` nobody is waited for who waits himself for somebody
+    /// outside; what works goes on until `deadline` at most, or ends later, by itself.
+    pub(super) fn end(&self, patience: Instant, deadline: Instant) {
+        self.embedding.leave_at(patience);
+        if !self.jobs.wait_until(patience) {
+            self.embedding.leave_jobs();
+            if !self.jobs.wait_until(deadline) {
+                tracing::warn!("a job has not ended: it keeps the store open until its next step");
             }
         }
     }

@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 pub(crate) use work::{Task, no_snapshots};
 
@@ -55,6 +55,8 @@ struct State {
     queues: [VecDeque<(Arc<Job>, Task)>; 2],
     /// Oldest first.
     all: VecDeque<Arc<Job>>,
+    /// That have not ended, and so keep the store open.
+    threads: usize,
 }
 
 /// A job, while it waits, runs, and after.
@@ -108,8 +110,14 @@ impl Jobs {
         let jobs = Self { table: Arc::default() };
         for (name, lane) in [("nearfield-jobs", Lane::Usual), ("nearfield-models", Lane::Embedding)] {
             let (table, crew) = (jobs.table.clone(), crew.clone());
-            let spawned =
-                std::thread::Builder::new().name(name.into()).spawn(move || run(&table, &crew, lane));
+            let body = move || {
+                run(&table, &crew, lane);
+                drop(crew);
+                table.state.lock().threads -= 1;
+                table.changed.notify_all();
+            };
+            jobs.table.state.lock().threads += 1;
+            let spawned = std::thread::Builder::new().name(name.into()).spawn(body);
             spawned.map_err(|e| {
                 Error::new(ErrorKind::Unavailable, "a thread of the server cannot be started").with_source(e)
             })?;
@@ -178,7 +186,7 @@ impl Jobs {
         self.table.state.lock().all.iter().filter(|job| !job.is_over()).count()
     }
 
-    /// Begins no more, and cancels the one that runs.
+    /// Begins no more, and cancels those that run.
     pub(crate) fn stop(&self) {
         self.table.is_over.store(true, Ordering::Relaxed);
         let mut state = self.table.state.lock();
@@ -188,6 +196,17 @@ impl Jobs {
         waiting.iter().for_each(|(job, _)| job.end(JobState::Cancelled, None, None));
         all.iter().for_each(|job| job.progress.is_cancelled.store(true, Ordering::Relaxed));
         self.table.changed.notify_all();
+    }
+
+    /// After [`Self::stop`], waits for those that run, but not beyond `until`: whether all have ended, and keep nothing open.
+    pub(crate) fn wait_until(&self, until: Instant) -> bool {
+        let mut state = self.table.state.lock();
+        while state.threads > 0 {
+            if self.table.changed.wait_until(&mut state, until).timed_out() {
+                return state.threads == 0;
+            }
+        }
+        true
     }
 }
 

@@ -6,7 +6,7 @@
 use super::wire::{Estimated, MigrateBody, MigrateResult, MigrateStep, WouldDrop};
 use crate::{
     ComparisonOptions, Embedder, EmbeddingProfile, Error, Migration, MigrationOptions, MigrationRates,
-    MigrationState, MigrationStatus, Queries, Result, Store, SwitchOptions,
+    MigrationState, MigrationStatus, Queries, Result, Store, SwitchOptions, TokenRate,
 };
 use MigrateStep::{Compare, Drop, Estimate, Fill, Switch, Undo};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub(crate) struct NewModel {
     pub(crate) profile: Option<EmbeddingProfile>,
     /// Tokens a second and in all, where the order says nothing.
     pub(crate) budget: (Option<u64>, Option<u64>),
+    /// Tokens a second that others keep to as well, whatever the order says.
+    pub(crate) rate: Option<TokenRate>,
 }
 
 /// Who makes vectors. Asked when a step needs it, which a step on names alone does not.
@@ -109,8 +111,8 @@ impl MigrateBody {
             Fill | Switch if is_dry => self.estimate(&migration, models),
             Fill => {
                 let model = models.new_model()?;
-                let status =
-                    migration.profile(model.profile).fill(&*model.embedder, self.pace(model.budget), tell)?;
+                let migration = migration.profile(model.profile).rate(model.rate);
+                let status = migration.fill(&*model.embedder, self.pace(model.budget), tell)?;
                 Ok(MigrateResult::Filled(Box::new(status)))
             }
             Switch => {
@@ -118,7 +120,7 @@ impl MigrateBody {
                 let incomplete = self.incomplete.unwrap_or(false);
                 let options =
                     SwitchOptions { fill: self.pace(model.budget), incomplete, ..SwitchOptions::default() };
-                let switched = migration.switch(&*model.embedder, &options, tell)?;
+                let switched = migration.rate(model.rate).switch(&*model.embedder, &options, tell)?;
                 Ok(MigrateResult::Switched(Box::new(switched)))
             }
             Compare => self.compare(&migration, models),

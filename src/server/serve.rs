@@ -22,7 +22,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower_service::Service;
@@ -33,8 +33,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
 /// After a failure to accept, as when no descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// Between two looks at whether embedding has ended.
-const EMBEDDING_REST: Duration = Duration::from_millis(5);
+/// Of the deadline, for those who are told then that nobody waits: they put down what they hold.
+const MOMENT: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit hears.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -131,15 +131,14 @@ impl Server {
         ending.send_replace(true);
         let all = places.acquire_many(u32::try_from(max).unwrap_or(u32::MAX));
         let deadline = Duration::from_millis(app.options.shutdown_ms);
-        let until = tokio::time::Instant::now() + deadline;
-        if tokio::time::timeout(deadline, all).await.is_err() {
+        let patience = deadline - MOMENT.min(deadline / 4);
+        let now = Instant::now();
+        if tokio::time::timeout(patience, all).await.is_err() {
             let left = max - places.available_permits();
             tracing::warn!(left, "connections were cut: their requests took too long");
         }
-        while !app.embedding.is_over() && tokio::time::Instant::now() < until {
-            tokio::time::sleep(EMBEDDING_REST).await;
-        }
-        app.embedding.leave();
+        // A panic there has been told by then.
+        let _ = tokio::task::spawn_blocking(move || app.end(now + patience, now + deadline)).await;
         tracing::info!("ended");
         Ok(())
     }

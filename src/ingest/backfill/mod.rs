@@ -112,7 +112,7 @@ pub struct Backfill {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tokens a second that several backfills keep to together. Cloning gives another handle to the same.
+/// Tokens a second that several backfills and migrations keep to together. Cloning gives another handle to the same.
 #[derive(Clone)]
 pub struct TokenRate(Arc<Mutex<Pace>>);
 
@@ -120,6 +120,11 @@ impl TokenRate {
     /// At most `per_s` tokens a second, by estimate; no limit if there is none.
     pub fn new(per_s: Option<u64>) -> Self {
         Self(Arc::new(Mutex::new(Pace::new(per_s, Instant::now()))))
+    }
+
+    /// Takes `tokens`: when they may be used.
+    pub(in crate::ingest) fn takes(&self, tokens: u64, now: Instant) -> Instant {
+        self.0.lock().takes(tokens, now)
     }
 }
 
@@ -461,7 +466,7 @@ impl Shared {
             if self.options.tokens_max.is_some_and(|max| spent + tokens > max) {
                 return Ok(Pass::Spent);
             }
-            let until = self.rate.0.lock().takes(tokens, Instant::now());
+            let until = self.rate.takes(tokens, Instant::now());
             loop {
                 if self.now.lock().stops {
                     return Ok(Pass::Stopped);

@@ -10,8 +10,8 @@ use crate::embed::{Embedder, estimate_tokens};
 use crate::engine::{Ack, Alike, CHANGED, Collection, Lacking, Turns};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::ids::{ChunkId, Ver};
-use crate::ingest::ParkedRow;
 use crate::ingest::backfill::pace::Pace;
+use crate::ingest::{ParkedRow, TokenRate};
 use crate::record::Chunk;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +119,7 @@ pub(super) struct Filler<'e> {
     embedder: &'e dyn Embedder,
     options: MigrationOptions,
     pace: Pace,
+    rate: Option<TokenRate>,
     status: MigrationStatus,
     /// Versions that were refused, and why.
     refused: BTreeMap<String, (Ver, String)>,
@@ -142,7 +143,7 @@ impl Migration {
         options.validate()?;
         let from = self.from()?;
         let into = self.open_next(&from, embedder, options.metric)?;
-        let mut filler = Filler::new(from, into, embedder, options)?;
+        let mut filler = Filler::new(from, into, embedder, options, self.rate.clone())?;
         let state = filler.run(options.batch, tell)?;
         filler.status.state = state;
         Ok(filler.status())
@@ -195,6 +196,7 @@ impl<'e> Filler<'e> {
         into: Collection,
         embedder: &'e dyn Embedder,
         options: MigrationOptions,
+        rate: Option<TokenRate>,
     ) -> Result<Self> {
         options.validate()?;
         let dim = into.schema().dim;
@@ -216,6 +218,7 @@ impl<'e> Filler<'e> {
             embedder,
             options,
             pace,
+            rate,
             status,
             refused,
             textless,
@@ -366,7 +369,9 @@ impl<'e> Filler<'e> {
         if self.options.tokens_max.is_some_and(|max| self.status.tokens + tokens > max) {
             return Ok(Pass::Spent);
         }
-        let until = self.pace.takes(tokens, Instant::now());
+        let now = Instant::now();
+        let ours = self.pace.takes(tokens, now);
+        let until = self.rate.as_ref().map_or(ours, |rate| rate.takes(tokens, now).max(ours));
         while turns.is_none() && Instant::now() < until {
             if !tell(&self.status()) {
                 return Ok(Pass::Stopped);

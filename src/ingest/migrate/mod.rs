@@ -23,6 +23,7 @@ pub use switch::{Differences, Dropped, SwitchOptions, Switched, Undone};
 use crate::config::EmbeddingProfile;
 use crate::engine::{Collection, Store};
 use crate::error::{Error, ErrorKind, Result, excerpt};
+use crate::ingest::TokenRate;
 
 /// Ids that are told by name; more are only counted.
 const TOLD: usize = 1_000;
@@ -40,6 +41,7 @@ pub struct Migration {
     next: Option<String>,
     old: String,
     profile: Option<EmbeddingProfile>,
+    rate: Option<TokenRate>,
 }
 
 impl Migration {
@@ -51,6 +53,7 @@ impl Migration {
             next: None,
             old: format!("{name}.old"),
             profile: None,
+            rate: None,
         }
     }
 
@@ -70,6 +73,12 @@ impl Migration {
     #[must_use]
     pub fn profile(self, profile: impl Into<Option<EmbeddingProfile>>) -> Self {
         Self { profile: profile.into(), ..self }
+    }
+
+    /// Tokens a second that others keep to as well, beside [`MigrationOptions::tokens_per_s`]. Default: none.
+    #[must_use]
+    pub fn rate(self, rate: impl Into<Option<TokenRate>>) -> Self {
+        Self { rate: rate.into(), ..self }
     }
 
     /// The name of the collection that is filled, whether it is there or not.

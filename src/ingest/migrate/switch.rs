@@ -114,7 +114,7 @@ impl Migration {
             );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let mut filler = Filler::new(from.clone(), into.clone(), embedder, options.fill)?;
+        let mut filler = Filler::new(from.clone(), into.clone(), embedder, options.fill, self.rate.clone())?;
         for _ in 0..ROUNDS {
             match filler.run(options.last_rows_max, tell)? {
                 MigrationState::Done | MigrationState::Behind => {}

@@ -6,6 +6,7 @@
 //! now, is left alone; one that cannot be served is tried again.
 
 mod ask;
+mod left;
 mod providers;
 mod rest;
 
@@ -182,20 +183,24 @@ impl Desk {
         }
     }
 
-    /// Whether all of it has ended.
-    pub(crate) fn is_over(&self) -> bool {
-        // One after the other: both are never held here at once.
-        let is_compared = !self.shared.fills || self.shared.orders.lock().is_over;
-        let served = self.shared.served.lock();
-        is_compared && served.iter().all(|one| one.backfill.as_ref().map_or(true, Backfill::is_over))
-    }
-
-    /// Waits for nobody any more: what still hangs writes nothing, and keeps no store open.
-    pub(crate) fn leave(&self) {
+    /// Waits for it to end, and from `until` on for nobody any more: what still hangs writes nothing, and keeps no store open.
+    pub(crate) fn leave_at(&self, until: Instant) {
+        let mut orders = self.shared.orders.lock();
+        while self.thread.is_some() && !orders.is_over {
+            if self.shared.called.wait_until(&mut orders, until).timed_out() {
+                break;
+            }
+        }
+        drop(orders);
         let served = std::mem::take(&mut *self.shared.served.lock());
         for backfill in served.into_iter().filter_map(|one| one.backfill.ok()) {
-            backfill.stop_within(Duration::ZERO);
+            backfill.stop_within(until.saturating_duration_since(Instant::now()));
         }
+    }
+
+    /// The same for jobs that wait for vectors: now.
+    pub(crate) fn leave_jobs(&self) {
+        self.shared.bench.patience.end();
     }
 
     pub(crate) fn metrics(&self, told: &[(String, EmbeddingBody)], out: &mut Text) {
@@ -265,7 +270,8 @@ impl Drop for Desk {
             // It waits for nobody outside; a panic there has been told by then.
             let _ = thread.join();
         }
-        self.leave();
+        self.leave_at(Instant::now());
+        self.leave_jobs();
     }
 }
 
@@ -280,6 +286,8 @@ impl Shared {
             orders.look = false;
             if orders.stops {
                 orders.is_over = true;
+                drop(orders);
+                self.called.notify_all();
                 return;
             }
         }

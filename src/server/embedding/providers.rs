@@ -1,5 +1,6 @@
 //! Embedders as the server uses them: one for each profile, behind the store's cache, and what those of one provider share.
 
+use super::left::{Leavable, Patience, Turn};
 use super::rest::Rest;
 use crate::{
     CacheStats, Embedder, EmbeddingProfile, ProviderOptions, Providers, Result, Store, TokenRate, VectorCache,
@@ -19,18 +20,20 @@ pub(super) struct Bench {
     cache: OnceLock<Option<VectorCache>>,
     embedders: Mutex<BTreeMap<Key, Arc<dyn Embedder>>>,
     lines: Mutex<BTreeMap<String, Arc<Line>>>,
+    /// How long jobs wait for providers.
+    pub(super) patience: Patience,
 }
 
 /// What all who ask one provider share.
 pub(super) struct Line {
     pub(super) rate: TokenRate,
     /// Background work asks in turns, so that no more requests are under way than the settings say.
-    turn: Arc<Mutex<()>>,
+    turn: Turn,
     /// For searches.
     pub(super) rest: Mutex<Rest>,
 }
 
-/// The same for those who embed on their own, in turn with all others.
+/// The same for jobs, which embed in turn with all others.
 #[derive(Clone)]
 pub(crate) struct Makers {
     bench: Arc<Bench>,
@@ -39,7 +42,7 @@ pub(crate) struct Makers {
 /// An embedder that waits for its turn.
 struct InTurn {
     embedder: Arc<dyn Embedder>,
-    turn: Arc<Mutex<()>>,
+    turn: Turn,
 }
 
 impl Embedder for InTurn {
@@ -83,9 +86,15 @@ impl Makers {
     ) -> Result<Arc<dyn Embedder>> {
         let dim = match dim {
             Some(dim) => dim,
-            None => self.bench.providers.seen(profile)?.dim(),
+            None => self.seen_width(profile)?,
         };
-        self.bench.in_turn(profile, dim)
+        let (embedder, turn) = self.bench.embedder_and_turn(profile, dim)?;
+        Ok(Arc::new(Leavable { embedder, turn, patience: self.bench.patience.clone() }))
+    }
+
+    fn seen_width(&self, profile: &EmbeddingProfile) -> Result<usize> {
+        let (providers, profile) = (self.bench.providers.clone(), profile.clone());
+        self.bench.patience.ask(move || Ok(providers.seen(&profile)?.dim()))?
     }
 
     /// Tokens a second and in all that a provider's settings allow.
@@ -94,12 +103,17 @@ impl Makers {
         let limit = |of: fn(&ProviderOptions) -> u64| settings.map(of).filter(|limit| *limit > 0);
         (limit(|settings| settings.tokens_per_s), limit(|settings| settings.tokens_max))
     }
+
+    /// What all who ask a provider keep to together.
+    pub(crate) fn rate(&self, provider: &str) -> TokenRate {
+        self.bench.line(provider).rate.clone()
+    }
 }
 
 impl Bench {
     pub(super) fn new(store: &Store, providers: Providers) -> Self {
         let (cache, embedders, lines) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        Self { store: store.clone(), providers, cache, embedders, lines }
+        Self { store: store.clone(), providers, cache, embedders, lines, patience: Patience::default() }
     }
 
     /// Who makes the vectors of a profile.
@@ -116,10 +130,14 @@ impl Bench {
         Ok(self.embedders.lock().entry(key).or_insert(made).clone())
     }
 
-    /// The same for background work, which takes turns.
+    /// The same for a backfill, which takes turns.
     pub(super) fn in_turn(&self, profile: &EmbeddingProfile, dim: usize) -> Result<Arc<dyn Embedder>> {
-        let embedder = self.embedder(profile, dim)?;
-        Ok(Arc::new(InTurn { embedder, turn: self.line(&profile.provider).turn.clone() }))
+        let (embedder, turn) = self.embedder_and_turn(profile, dim)?;
+        Ok(Arc::new(InTurn { embedder, turn }))
+    }
+
+    fn embedder_and_turn(&self, profile: &EmbeddingProfile, dim: usize) -> Result<(Arc<dyn Embedder>, Turn)> {
+        Ok((self.embedder(profile, dim)?, self.line(&profile.provider).turn.clone()))
     }
 
     /// Makes it anew when it is needed again: its key may be another.

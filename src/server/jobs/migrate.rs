@@ -21,8 +21,8 @@ impl MigratedBy for Named<'_> {
         };
         let profile = EmbeddingProfile::new(provider, model);
         let embedder = self.crew.makers.of_any_width(&profile, self.order.dim)?;
-        let budget = self.crew.makers.budget(provider);
-        Ok(NewModel { embedder, profile: Some(profile), budget })
+        let (budget, rate) = (self.crew.makers.budget(provider), self.crew.makers.rate(provider));
+        Ok(NewModel { embedder, profile: Some(profile), budget, rate: Some(rate) })
     }
 
     fn old_model(&self) -> Result<Option<Arc<dyn Embedder>>> {

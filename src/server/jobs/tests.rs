@@ -66,6 +66,23 @@ fn what_waits_is_cancelled_at_once_and_never_begun() {
 }
 
 #[test]
+fn the_end_waits_for_a_job_that_runs_as_long_as_it_may() {
+    let (store, jobs) = bed();
+    let held = store.alive.shared.collections.write();
+    let running = jobs.add(Task::Reclaim).unwrap();
+    while running.body().state != JobState::Running {
+        std::thread::yield_now();
+    }
+    let waiting = jobs.add(Task::Checkpoint).unwrap();
+    jobs.stop();
+    assert_eq!(waiting.body().state, JobState::Cancelled);
+    assert!(!jobs.wait_until(Instant::now()), "one runs");
+    drop(held);
+    assert!(jobs.wait_until(Instant::now() + Duration::from_secs(60)));
+    assert_eq!(running.body().state, JobState::Cancelled);
+}
+
+#[test]
 fn the_table_is_bounded() {
     let (store, jobs) = bed();
     let held = store.alive.shared.collections.write();

@@ -23,10 +23,17 @@ const LINES: [(&str, &str); 1] = [("content-type", "application/x-ndjson")];
 
 /// A server with the built-in provider and another one, and `docs`, whose rows were embedded by the first.
 fn bed(fake: &Fake, rows: usize) -> Bed {
+    filled(Bed::with(near(fake, 5_000)), rows)
+}
+
+fn near(fake: &Fake, timeout_ms: u64) -> Options {
     let options =
-        ProviderOptions { timeout_ms: 5_000, batch: 16, concurrency: 1, ..ProviderOptions::new(fake.url()) };
+        ProviderOptions { timeout_ms, batch: 16, concurrency: 1, ..ProviderOptions::new(fake.url()) };
     let embedding = Providers::new([("near".to_owned(), options)]).unwrap();
-    let bed = Bed::with(Options { embedding, ..Options::default() });
+    Options { embedding, ..Options::default() }
+}
+
+fn filled(bed: Bed, rows: usize) -> Bed {
     let profile = json!({"provider": "hashed", "model": "nearfield-hashed-64"});
     let docs = json!({"name": "docs", "dim": 64, "metric": "cosine", "embedding": profile});
     assert_eq!(bed.post("/v1/collections", docs).0, 201);
@@ -224,6 +231,35 @@ fn no_job_waits_for_a_fill_which_is_cancelled_between_two_batches_and_goes_on_wh
         texts(body).into_iter().for_each(|text| *times.entry(text).or_default() += 1);
     }
     assert!(times.len() == 600 && times.values().all(|n| *n == 1), "each text once: {}", times.len());
+}
+
+#[test]
+fn the_end_leaves_a_fill_whose_provider_hangs_and_the_folder_is_free() {
+    let is_silent = Arc::new(AtomicBool::new(true));
+    let silent = is_silent.clone();
+    let fake = Fake::new(move |_, body| match silent.load(Ordering::SeqCst) {
+        true => Reply::Silence,
+        false => good(body, DIM),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let open = || nearfield::Store::open(folder.path(), nearfield::Options::default());
+    let options = Options { shutdown_ms: 400, ..near(&fake, 600_000) };
+    drop(filled(Bed::of(open().unwrap(), options.clone()), 40));
+    // The provider is silent about texts, or before that about the width of its vectors.
+    for more in [json!({"dim": DIM}), json!({})] {
+        let asked = fake.requests();
+        let bed = Bed::of(open().unwrap(), options.clone());
+        let (status, told) = bed.post(MIGRATE, order("fill", more));
+        assert_eq!(status, 202, "{told}");
+        until("the provider is asked", || fake.requests() > asked);
+        let Bed { store, server } = bed;
+        server.stop().unwrap();
+        drop(store);
+        until("the folder is free", || open().is_ok());
+    }
+    is_silent.store(false, Ordering::SeqCst);
+    let bed = Bed::of(open().unwrap(), options);
+    assert_eq!(bed.step("fill", json!({}))["filled"], 40);
 }
 
 #[test]

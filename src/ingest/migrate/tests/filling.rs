@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Tiny;
+use std::time::Instant;
 
 #[test]
 fn every_row_stands_beside_its_own_with_the_new_models_vector() {
@@ -201,6 +202,19 @@ fn a_budget_holds_and_an_estimate_tells_it_beforehand() {
     assert_eq!(migration.estimate("another", AFTER, &rates).unwrap().texts, 100, "its vectors are of no use");
     let negative = MigrationRates { price_per_million: Some(-1.0), ..rates };
     assert_eq!(migration.estimate("after", AFTER, &negative).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_rate_that_others_have_used_up_is_waited_for() {
+    let store = Store::memory();
+    filled_with(&store, 10);
+    let (rate, model) = (TokenRate::new(Some(1)), Model::default());
+    let start = Instant::now();
+    assert_eq!(rate.takes(1_000_000, start), start);
+    let migration = Migration::of(&store, "docs").rate(rate);
+    let status = migration.fill(&model, batches(5), &mut |_| false).unwrap();
+    assert_eq!((status.state, model.asked()), (MigrationState::Stopped, 0));
+    assert_eq!(migration.rate(None).fill(&model, batches(5), &mut |_| true).unwrap().embedded, 10);
 }
 
 /// What is said of the room comes true, with a margin for what rounds up.
