@@ -109,12 +109,30 @@ fn rounded(text: &[u8]) -> Option<f32> {
 /// Takes digits, and says how many there were. What does not fit in `value` is lost: more than [`DIGITS_MAX`] are not read here.
 fn digits(rest: &mut &[u8], value: &mut u64) -> u32 {
     let mut count = 0;
+    while let Some(eight) = rest.first_chunk().and_then(|bytes| eight_digits(u64::from_le_bytes(*bytes))) {
+        *value = value.wrapping_mul(100_000_000).wrapping_add(eight);
+        *rest = &rest[8..];
+        count += 8;
+    }
     while let [digit @ b'0'..=b'9', after @ ..] = *rest {
         *value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
         *rest = after;
         count += 1;
     }
     count
+}
+
+/// The number that eight bytes spell, the first of them lowest, if all are digits. Two, four, then eight at a time.
+fn eight_digits(bytes: u64) -> Option<u64> {
+    let all = |byte: u64| byte * 0x0101_0101_0101_0101;
+    // Of a digit, neither reaches the highest bit.
+    let (low, high) = (bytes.wrapping_sub(all(0x30)), bytes.wrapping_add(all(0x46)));
+    if (low | high) & all(0x80) != 0 {
+        return None;
+    }
+    let twos = (low * 10 + (low >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 fn take(rest: &mut &[u8], byte: u8) -> bool {
