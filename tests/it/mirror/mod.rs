@@ -12,6 +12,7 @@ mod past;
 mod refusals;
 mod rights;
 mod secure;
+mod switched;
 
 use crate::support::sql::sql;
 use crate::support::wait;
