@@ -294,6 +294,11 @@ impl Collection {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
+    /// Whether a mirror's database has rows that are still to come: a search asks it for them, or answers with those that are here.
+    pub fn is_filling(&self) -> bool {
+        self.inner.lack.is_filling()
+    }
+
     /// Whether it was dropped: all calls answer with an error then.
     pub fn is_dropped(&self) -> bool {
         self.inner.ensure_open().is_err()

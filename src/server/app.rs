@@ -7,7 +7,7 @@ use super::jobs::{Crew, Jobs};
 use super::metrics::Metrics;
 use super::metrics::recall::Recall;
 use super::options::{Limits, Options};
-use super::pool::Lane;
+use super::pool::{Alone, Lane};
 use super::problem::{Code, Problem};
 use super::side::{Mirror, Side};
 use crate::{Collection, Error, Result, Store, Token};
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(super) tokens: ArcSwap<Tokens>,
     limits: ArcSwap<Limits>,
     pub(super) searches: Lane,
+    /// Searches that are under way.
+    pub(super) alone: Alone,
     pub(super) writes: Lane,
     /// Texts of searches that are embedded elsewhere: they wait on threads of their own.
     pub(super) questions: Lane,
@@ -76,6 +78,7 @@ impl App {
         };
         let shared = Shared {
             searches: Lane::start("nearfield-search", threads, options.queue)?,
+            alone: Alone::default(),
             writes: Lane::start("nearfield-write", options.write_threads, options.queue)?,
             questions: Lane::start("nearfield-question", QUESTION_THREADS, options.queue)?,
             embedding,

@@ -7,11 +7,12 @@ use super::app::App;
 use super::auth::Role;
 use super::body::{self, Media, Share};
 use super::call::{Answer, Call, Query};
+use super::pool;
 use super::problem::{Code, Problem};
 use super::request_id::RequestId;
 use super::router::{InSteps, Place, Route, Run, Verb};
 use super::routes;
-use super::routes::search::{Given, Step};
+use super::routes::search::{Given, Pass, Step};
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use axum::http::request::Parts;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument;
 
+/// Of a body that is read where the sockets are.
+pub(super) const SHORT_BYTES_MAX: usize = 64 << 10;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who is connected, where that is known.
@@ -221,19 +224,30 @@ pub(super) fn by_name<T>(work: impl Fn() -> Result<T, Problem>) -> Result<T, Pro
     }
 }
 
-/// A call on a thread for searches, which may ask for the vectors of texts, and is made again when they are there, or will not be.
+/// A call that may be over at once, or else on a thread for searches, where it may ask for the vectors of texts, and is made again when they
+/// are there, or will not be.
 async fn in_steps(app: &App, work: InSteps, call: Call, share: Share) -> Result<Answer, Problem> {
     let until = Instant::now() + call.patience;
     // The body counts until nobody looks at it any more.
     let held = Arc::new((call, share));
-    let mut given = None;
+    let turn = app.alone.begin();
+    if turn.is_alone()
+        && held.0.body.len() <= SHORT_BYTES_MAX
+        && let Step::Done(answer) = pool::in_place(|| work(app, &held.0, Pass::Here))??
+    {
+        return Ok(answer);
+    }
+    let mut given: Option<Given> = None;
     loop {
         let (shared, of, patience) =
             (app.clone(), held.clone(), until.saturating_duration_since(Instant::now()));
-        let step = app.searches.run(patience, move || work(&shared, &of.0, given.as_ref())).await??;
-        let questions = match step {
+        let pass = move || work(&shared, &of.0, given.as_ref().map_or(Pass::First, Pass::Again));
+        let questions = match app.searches.run(patience, pass).await?? {
             Step::Done(answer) => return Ok(answer),
             Step::Embed(questions) => questions,
+            Step::Elsewhere => {
+                return Err(Problem::new(Code::Internal, "a search found no place; please report this"));
+            }
         };
         let (shared, start, patience) = (app.clone(), Instant::now(), questions.patience);
         let collection = questions.collection.clone();

@@ -48,7 +48,6 @@ pub use auth::{Role, Tokens};
 pub(crate) use migrate::{MigratedBy, NewModel};
 pub use options::{Limits, Options};
 pub use router::router;
-pub(crate) use serve::runtime;
 pub use serve::{LiveSettings, Running, Server, serve};
 pub use side::Mirror;
 pub(crate) use wire::{Estimated, MigrateBody, MigrateResult, MigrateStep, NewEmbedding, Object, WouldDrop};

@@ -22,7 +22,8 @@ pub struct Options {
     /// Names under which the server may be asked for while it has no tokens: a page in a browser cannot reach it under any
     /// other. Default: `localhost`, `127.0.0.1` and `[::1]`.
     pub hosts: Vec<String>,
-    /// Threads that search and read. Default: 0, as many as the machine has cores.
+    /// Threads that search and read. Default: 0, as many as the machine has cores. A short search that is alone needs none of them on a
+    /// port of our own.
     pub search_threads: usize,
     /// Threads that write. Default: 8. They wait for the disk together: more share a sync.
     pub write_threads: usize,

@@ -1,4 +1,5 @@
-//! Threads for calls of the engine, which compute or wait for a disk: neither may happen where sockets are served.
+//! Threads for calls of the engine, which compute or wait for a disk: neither may happen where sockets are served. And the one
+//! exception that is none: a short call that is alone has its thread for itself, and another one serves the sockets.
 //!
 //! Invariants: a lane takes `threads + queue` calls at a time and refuses any more at once; a call that nobody waits for any
 //! more is not begun; a call that panics is an answer, and its thread goes on.
@@ -9,6 +10,7 @@ use super::problem::{Code, Problem};
 use crate::{Error, ErrorKind, Result};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -54,7 +56,7 @@ impl Lane {
         }
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(_)) => Err(Problem::new(Code::Internal, "the call panicked; please report this")),
+            Ok(Err(_)) => Err(panicked()),
             Err(_) => {
                 let limit = patience.as_millis();
                 let detail = format!(
@@ -74,6 +76,58 @@ impl Lane {
     pub(crate) fn waiting(&self) -> usize {
         self.tasks.len()
     }
+}
+
+/// Calls `work` on this thread, and has another one serve its sockets meanwhile. Only on a runtime of several threads.
+pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> Result<T, Problem> {
+    tokio::task::block_in_place(|| catch_unwind(AssertUnwindSafe(work))).map_err(|_| panicked())
+}
+
+/// Whether a call is the only one, where that is of use.
+#[derive(Default)]
+pub(crate) struct Alone {
+    calls: AtomicUsize,
+    /// The runtime is our own, and its threads may be used.
+    is_wanted: AtomicBool,
+}
+
+/// A call that is under way.
+pub(crate) struct Turn<'a> {
+    alone: &'a Alone,
+    is_alone: bool,
+}
+
+impl Alone {
+    pub(crate) fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin(&self) -> Turn<'_> {
+        let is_first = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
+        Turn { alone: self, is_alone: is_first && self.is_wanted.load(Ordering::Relaxed) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Turn<'_> {
+    /// No other was under way when it began.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.alone.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn panicked() -> Problem {
+    Problem::new(Code::Internal, "the call panicked; please report this")
 }
 
 fn work(waiting: &Receiver<Task>) {

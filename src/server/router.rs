@@ -9,7 +9,7 @@ use super::call::{Answer, Call};
 use super::gate;
 use super::options::Options;
 use super::problem::Problem;
-use super::routes::search::{Given, Step};
+use super::routes::search::{Pass, Step};
 use super::routes::{admin, chunks, collections, health, search, vectors};
 use super::side::Mirror;
 use crate::{Result, Store};
@@ -26,8 +26,8 @@ pub(crate) type Work = fn(&App, &Call) -> Result<Answer, Problem>;
 pub(crate) type Waiting =
     fn(App, Call, Share) -> Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 
-/// The same where a text may have to be embedded first: called again with what came of that.
-pub(crate) type InSteps = fn(&App, &Call, Option<&Given>) -> Result<Step, Problem>;
+/// The same in steps: it may be over at once, and a text may have to be embedded first; then it is called again with what came of that.
+pub(crate) type InSteps = fn(&App, &Call, Pass<'_>) -> Result<Step, Problem>;
 
 /// Where a route runs.
 #[derive(Clone, Copy)]
@@ -36,7 +36,8 @@ pub(crate) enum Run {
     Here(Work),
     /// On a thread for searches.
     Search(Work),
-    /// The same, and in between on a thread that waits, where a text has to be embedded elsewhere first.
+    /// The same, or where it is in the socket's place if it is short and alone; and in between on a thread that waits, where a text has to
+    /// be embedded elsewhere first.
     Question(InSteps),
     /// On a thread for writes.
     Write(Work),

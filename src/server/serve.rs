@@ -143,10 +143,22 @@ impl Server {
         Ok(())
     }
 
+    /// Threads that serve sockets, for this server and nobody else.
+    pub(crate) fn runtime(&self) -> Result<tokio::runtime::Runtime> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let io_threads = self.app.options.io_threads;
+        let built = builder.worker_threads(io_threads).thread_name("nearfield-io").enable_all().build();
+        let runtime = built.map_err(|e| {
+            Error::new(ErrorKind::Unavailable, "the server's threads cannot be started").with_source(e)
+        })?;
+        self.app.alone.want();
+        Ok(runtime)
+    }
+
     /// Serves on threads of its own.
     pub fn start(self) -> Result<Running> {
         let addr = self.addr;
-        let runtime = runtime(self.app.options.io_threads)?;
+        let runtime = self.runtime()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let body = move || {
             let served = runtime.block_on(self.run(async {
@@ -163,15 +175,6 @@ impl Server {
         })?;
         Ok(Running { addr, stop: Some(stop), thread: Some(thread) })
     }
-}
-
-/// The threads that serve sockets.
-pub(crate) fn runtime(io_threads: usize) -> Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let built = builder.worker_threads(io_threads).thread_name("nearfield-io").enable_all().build();
-    built.map_err(|e| {
-        Error::new(ErrorKind::Unavailable, "the server's threads cannot be started").with_source(e)
-    })
 }
 
 impl LiveSettings {
@@ -267,3 +270,6 @@ async fn unless<S: Future, W: Future>(mut stop: Pin<&mut S>, work: W) -> Option<
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

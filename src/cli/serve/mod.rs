@@ -7,7 +7,7 @@ mod reload;
 
 use super::settings::{Log, LogFormat, LogLevel, Settings};
 use super::{Global, output};
-use crate::server::{Server, Tokens, runtime};
+use crate::server::{Server, Tokens};
 use crate::{Error, ErrorKind, Result, Store, server};
 use clap::Args as Flags;
 use reload::{Reloading, Running};
@@ -86,7 +86,6 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
     let options = server_options(&loaded.settings, global.token_file.as_deref())?;
     // Before anything is opened.
     options.check_bind()?;
-    let io_threads = options.io_threads;
     let store = Store::open(global.data(), loaded.settings.store.clone())?;
     let mirror = mirror(&loaded.settings, &store)?;
     let server = Server::bind(store.clone(), mirror.clone(), options)?;
@@ -99,7 +98,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> Result<(
         writeln!(out, "listening on {url}").map_err(output)?;
     }
     out.flush().map_err(output)?;
-    let runtime = runtime(io_threads)?;
+    let runtime = server.runtime()?;
     let served = runtime.block_on(async { server.run(signal()?).await });
     // Whatever hangs there ends with the process.
     runtime.shutdown_background();

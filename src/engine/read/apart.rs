@@ -167,11 +167,6 @@ impl Collection {
         (view.live.len(), view.ready.len())
     }
 
-    /// Whether a mirror's database has rows that are still to come.
-    pub(crate) fn is_filling(&self) -> bool {
-        self.inner().lack.is_filling()
-    }
-
     /// Whether a row of this id is there and has no text.
     pub(crate) fn is_textless(&self, id: &str) -> bool {
         let table = self.inner().ids();

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Hits of a search that does not say how many.
 const K: usize = 10;
+/// Hits, and width of the beam, of a search that is short.
+pub(crate) const SHORT: (usize, usize) = (100, 256);
 /// Part of a search's time that its text may take to be embedded: the rest is for an answer without it.
 const EMBEDDING_SHARE: f64 = 0.8;
 
@@ -23,9 +25,20 @@ enum Asked {
     Text(String),
 }
 
+/// Which time a call is made.
+#[derive(Clone, Copy)]
+pub(crate) enum Pass<'a> {
+    /// In the place of a socket's thread: what may take long is left to the first pass elsewhere.
+    Here,
+    First,
+    Again(&'a Given),
+}
+
 /// What came of a call so far.
 pub(crate) enum Step {
     Done(Answer),
+    /// It may take long, and nothing was done.
+    Elsewhere,
     /// It goes on when these have vectors, or will have none.
     Embed(Questions),
 }
@@ -42,6 +55,15 @@ pub(crate) struct Given {
     collection: Collection,
     made: Made,
     took: Duration,
+}
+
+impl<'a> Pass<'a> {
+    fn given(self) -> Option<&'a Given> {
+        match self {
+            Pass::Again(given) => Some(given),
+            Pass::Here | Pass::First => None,
+        }
+    }
 }
 
 impl Step {
@@ -86,13 +108,17 @@ impl Given {
     }
 }
 
-pub(crate) fn search(app: &App, call: &Call, given: Option<&Given>) -> Result<Step, Problem> {
+pub(crate) fn search(app: &App, call: &Call, pass: Pass<'_>) -> Result<Step, Problem> {
     call.query.only(&[])?;
     let body: SearchBody = call.json()?;
+    let given = pass.given();
     let collection = match given {
         Some(given) => given.collection.clone(),
         None => app.collection(call.param("collection"), body.tenant.as_deref())?,
     };
+    if matches!(pass, Pass::Here) && !is_short(&collection, &body) {
+        return Ok(Step::Elsewhere);
+    }
     check(app, &body)?;
     app.check_at_least(body.at_least.as_deref())?;
     let query = match asked_of(app, &collection, &body)? {
@@ -113,7 +139,11 @@ pub(crate) fn search(app: &App, call: &Call, given: Option<&Given>) -> Result<St
     Answer::ok(&answer(app, response, took, body.explain)).map(Step::Done)
 }
 
-pub(crate) fn batch(app: &App, call: &Call, given: Option<&Given>) -> Result<Step, Problem> {
+pub(crate) fn batch(app: &App, call: &Call, pass: Pass<'_>) -> Result<Step, Problem> {
+    if matches!(pass, Pass::Here) {
+        return Ok(Step::Elsewhere);
+    }
+    let given = pass.given();
     call.query.only(&[])?;
     let BatchBody { searches } = call.json()?;
     let limits = &app.limits();
@@ -188,6 +218,18 @@ pub(crate) fn range(app: &App, call: &Call) -> Result<Answer, Problem> {
     let took = start.elapsed();
     app.metrics.searched(&response, took);
     Answer::ok(&answer(app, response, took, body.explain))
+}
+
+/// Whether a search is over before another thread would have begun it, or not long after: by the graph alone, with nobody to ask.
+fn is_short(collection: &Collection, body: &SearchBody) -> bool {
+    let (k, ef) = (body.k.unwrap_or(K), body.ef.unwrap_or(0));
+    let is_plain = body.filter.is_none()
+        && body.tenant.is_none()
+        && body.group_by.is_none()
+        && body.mmr.is_none()
+        && !body.exact.unwrap_or(false);
+    let is_by_vector = mode_of(body) == Mode::Vector && body.text.is_none();
+    is_plain && is_by_vector && k <= SHORT.0 && ef <= SHORT.1 && !collection.is_filling()
 }
 
 /// Refuses what this build has not, and what is beyond the limits.
