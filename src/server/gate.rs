@@ -230,8 +230,8 @@ async fn in_steps(app: &App, work: InSteps, call: Call, share: Share) -> Result<
     let until = Instant::now() + call.patience;
     // The body counts until nobody looks at it any more.
     let held = Arc::new((call, share));
-    let turn = app.alone.begin();
-    if turn.is_alone()
+    let begun = app.alone.begin();
+    if begun.is_alone()
         && held.0.body.len() <= SHORT_BYTES_MAX
         && let Step::Done(answer) = pool::in_place(|| work(app, &held.0, Pass::Here))??
     {

@@ -92,7 +92,7 @@ pub(crate) struct Alone {
 }
 
 /// A call that is under way.
-pub(crate) struct Turn<'a> {
+pub(crate) struct Begun<'a> {
     alone: &'a Alone,
     is_alone: bool,
 }
@@ -102,9 +102,9 @@ impl Alone {
         self.is_wanted.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn begin(&self) -> Turn<'_> {
+    pub(crate) fn begin(&self) -> Begun<'_> {
         let is_first = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
-        Turn { alone: self, is_alone: is_first && self.is_wanted.load(Ordering::Relaxed) }
+        Begun { alone: self, is_alone: is_first && self.is_wanted.load(Ordering::Relaxed) }
     }
 
     #[cfg(test)]
@@ -113,14 +113,14 @@ impl Alone {
     }
 }
 
-impl Turn<'_> {
+impl Begun<'_> {
     /// No other was under way when it began.
     pub(crate) fn is_alone(&self) -> bool {
         self.is_alone
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Begun<'_> {
     fn drop(&mut self) {
         self.alone.calls.fetch_sub(1, Ordering::Relaxed);
     }

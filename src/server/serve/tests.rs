@@ -84,9 +84,9 @@ fn a_short_search_that_is_alone_needs_no_other_thread_and_any_other_does() {
     let two = json!({"searches": [short.clone(), short.clone()]}).to_string();
     assert_eq!(status(bed.server.addr(), "POST", "/v1/collections/docs/search/batch", &two), 503);
     // One that is not alone.
-    let turn = bed.app.alone.begin();
+    let other = bed.app.alone.begin();
     assert_eq!(bed.search(&short), 503);
-    drop(turn);
+    drop(other);
     assert_eq!(bed.search(&short), 200);
     go.send(()).unwrap();
 }
