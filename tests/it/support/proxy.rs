@@ -5,12 +5,12 @@
 //! bytes from being read, so a delay is latency and not a limit of throughput.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const CHUNK: usize = 16 << 10;
@@ -58,11 +58,16 @@ struct Rules {
     bytes_per_second: Option<u64>,
     holes: [bool; 2],
     is_silent: bool,
-    /// The listener is closed, or is to be.
-    is_refused: bool,
-    is_listening: bool,
+    /// None while connections are refused.
+    door: Option<Door>,
     cut: Option<Cut>,
     links: HashMap<u64, Arc<Link>>,
+}
+
+/// Where connections come in.
+struct Door {
+    listener: Arc<TcpListener>,
+    thread: JoinHandle<()>,
 }
 
 /// A rule that holds once.
@@ -167,22 +172,24 @@ impl Proxy {
 
     /// Connections are refused, those that are open stay.
     pub(crate) fn refuse(&self) {
-        self.change(|rules| rules.is_refused = true);
-        // Whoever waits for a connection gets one, and looks.
-        drop(TcpStream::connect(self.shared.here));
-        let mut rules = self.shared.rules();
-        while rules.is_listening {
-            rules = self.shared.changed.wait(rules).unwrap();
+        let door = self.shared.rules().door.take();
+        if let Some(Door { listener, thread }) = door {
+            // Programs that are being started hold copies for a moment: the socket is to listen no more, whoever still has it open.
+            rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both).unwrap();
+            // A panic there has been told by then.
+            let _ = thread.join();
         }
     }
 
     /// Connections are accepted again.
     pub(crate) fn listen(&self) {
-        if self.shared.rules().is_listening {
-            return;
+        if self.listener().is_none() {
+            self.accept(TcpListener::bind(self.shared.here).unwrap());
         }
-        self.change(|rules| rules.is_refused = false);
-        self.accept(TcpListener::bind(self.shared.here).unwrap());
+    }
+
+    pub(crate) fn listener(&self) -> Option<Arc<TcpListener>> {
+        self.shared.rules().door.as_ref().map(|door| door.listener.clone())
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -201,27 +208,25 @@ impl Proxy {
     }
 
     fn accept(&self, listener: TcpListener) {
-        self.shared.rules().is_listening = true;
-        let shared = Arc::clone(&self.shared);
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                if shared.rules().is_refused {
-                    break;
+        let listener = Arc::new(listener);
+        let (ours, shared) = (listener.clone(), Arc::clone(&self.shared));
+        let thread = thread::spawn(move || {
+            for client in ours.incoming() {
+                match client {
+                    Ok(client) => shared.open(client),
+                    // It listens no more.
+                    Err(e) if e.kind() == ErrorKind::InvalidInput => break,
+                    Err(e) => panic!("{e}"),
                 }
-                shared.open(client.unwrap());
             }
-            drop(listener);
-            shared.rules().is_listening = false;
-            shared.changed.notify_all();
         });
+        self.shared.rules().door = Some(Door { listener, thread });
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        if self.shared.rules().is_listening {
-            self.refuse();
-        }
+        self.refuse();
         self.reset();
     }
 }
@@ -329,7 +334,7 @@ impl Shared {
                         self.pause(link, Duration::from_secs_f64(written as f64 / limit as f64));
                     }
                 }
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(_) => return false,
             }
             if link.is_cut.load(Ordering::SeqCst) {

@@ -126,7 +126,12 @@ impl Shared {
             let len = match from.read(&mut chunk) {
                 Ok(0) => return Ok(()),
                 Ok(len) => len,
-                Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()) => continue,
+                Err(e)
+                    if [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted]
+                        .contains(&e.kind()) =>
+                {
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             to.write_all(&chunk[..len])?;
