@@ -1,9 +1,9 @@
-//! Searches in the place of a socket's thread: which are, and who is held up meanwhile.
+//! Searches in the place of a socket's thread: which are, and who is held up meanwhile. The end, while somebody still holds the server.
 
 use super::super::gate::SHORT_BYTES_MAX;
 use super::super::routes::search::SHORT;
 use super::*;
-use crate::{Chunk, Metric, Schema};
+use crate::{Chunk, Metric, ProviderOptions, Providers, Schema};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 
@@ -21,8 +21,12 @@ impl Bed {
         let docs = store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
         docs.upsert((0..10).map(|n| Chunk::new(n.to_string()).vector([n as f32, 0.0]))).unwrap();
         let mut options = Options { search_threads: 1, recall_share: 0.0, ..Options::default() };
-        options.bind = ([127, 0, 0, 1], 0).into();
         options.limits.request_ms = request_ms;
+        Self::of(store, options)
+    }
+
+    fn of(store: Store, mut options: Options) -> Self {
+        options.bind = ([127, 0, 0, 1], 0).into();
         let server = Server::bind(store.clone(), None, options).unwrap();
         let app = server.app.clone();
         Self { store, app, server: server.start().unwrap() }
@@ -106,4 +110,24 @@ fn a_search_in_the_sockets_place_holds_up_nobody_else() {
     assert!(!bed.app.alone.is_free(), "it was over before anybody else came");
     drop(held);
     assert_eq!(hung.join().unwrap(), 200);
+}
+
+#[test]
+fn the_end_leaves_a_job_whose_provider_hangs_though_the_host_keeps_its_handle() {
+    let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", provider.local_addr().unwrap());
+    let silent = ProviderOptions { timeout_ms: 600_000, ..ProviderOptions::new(url) };
+    let embedding = Providers::new([("silent".to_owned(), silent)]).unwrap();
+    let store = Store::memory();
+    store.create_collection("docs", Schema::new(2, Metric::L2)).unwrap();
+    let Bed { app, server, .. } =
+        Bed::of(store, Options { embedding, shutdown_ms: 400, ..Options::default() });
+    let profile = json!({"provider": "silent", "model": "m"});
+    let order = json!({"collection": "docs", "step": "fill", "embedding": profile}).to_string();
+    assert_eq!(status(server.addr(), "POST", "/v1/admin/migrate", &order), 202);
+    let asked = provider.accept().unwrap();
+    assert_eq!(app.jobs.unfinished(), 1);
+    server.stop().unwrap();
+    assert!(app.jobs.wait_until(Instant::now() + LONG), "it waits for its provider");
+    drop(asked);
 }
