@@ -16,6 +16,8 @@ const TENS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
+/// Those that a few digits need.
+const WHOLE_TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 const MANTISSA_MAX: u64 = 1 << 53;
 /// Digits that a `u64` holds, whatever they are.
 const DIGITS_MAX: u32 = 19;
@@ -46,21 +48,31 @@ pub(crate) fn maybe_floats<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     Ok(Option::<Floats>::deserialize(from)?.map(|floats| floats.0))
 }
 
-/// The numbers of a list, if all can be read exactly here.
+/// The numbers of a list that is all there is, if all can be read exactly here.
 fn exactly(text: &[u8]) -> Option<Vec<f32>> {
-    let mut rest = text.strip_prefix(b"[")?;
-    let mut numbers = Vec::with_capacity((rest.len() / NUMBER_BYTES_MIN).min(ROOM_MAX));
-    skip_space(&mut rest);
-    if rest == b"]" {
+    let mut rest = text;
+    list(&mut rest).filter(|_| rest.is_empty())
+}
+
+/// The same of a list that something may follow.
+pub(super) fn list(rest: &mut &[u8]) -> Option<Vec<f32>> {
+    let room = (rest.len() / NUMBER_BYTES_MIN).min(ROOM_MAX);
+    *rest = rest.strip_prefix(b"[")?;
+    let mut numbers = Vec::with_capacity(room);
+    skip_space(rest);
+    if take(rest, b']') {
         return Some(numbers);
     }
     loop {
-        skip_space(&mut rest);
-        numbers.push(number(&mut rest)?);
-        skip_space(&mut rest);
-        match rest {
-            [b',', after @ ..] => rest = after,
-            [b']'] => return Some(numbers),
+        skip_space(rest);
+        numbers.push(number(rest)?);
+        skip_space(rest);
+        match *rest {
+            [b',', after @ ..] => *rest = after,
+            [b']', after @ ..] => {
+                *rest = after;
+                return Some(numbers);
+            }
             _ => return None,
         }
     }
@@ -109,10 +121,14 @@ fn rounded(text: &[u8]) -> Option<f32> {
 /// Takes digits, and says how many there were. What does not fit in `value` is lost: more than [`DIGITS_MAX`] are not read here.
 fn digits(rest: &mut &[u8], value: &mut u64) -> u32 {
     let mut count = 0;
-    while let Some(eight) = rest.first_chunk().and_then(|bytes| eight_digits(u64::from_le_bytes(*bytes))) {
-        *value = value.wrapping_mul(100_000_000).wrapping_add(eight);
-        *rest = &rest[8..];
-        count += 8;
+    while let Some(bytes) = rest.first_chunk() {
+        let (some, number) = eight_digits(u64::from_le_bytes(*bytes));
+        *value = value.wrapping_mul(WHOLE_TENS[some]).wrapping_add(number);
+        *rest = &rest[some..];
+        count += some as u32;
+        if some < 8 {
+            return count;
+        }
     }
     while let [digit @ b'0'..=b'9', after @ ..] = *rest {
         *value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
@@ -122,17 +138,18 @@ fn digits(rest: &mut &[u8], value: &mut u64) -> u32 {
     count
 }
 
-/// The number that eight bytes spell, the first of them lowest, if all are digits. Two, four, then eight at a time.
-fn eight_digits(bytes: u64) -> Option<u64> {
+/// How many of eight bytes are digits before the first that is none, and the number that they spell; the lowest byte stands first. Two, four,
+/// then eight at a time.
+fn eight_digits(bytes: u64) -> (usize, u64) {
     let all = |byte: u64| byte * 0x0101_0101_0101_0101;
-    // Of a digit, neither reaches the highest bit.
+    // Of a digit, neither reaches the highest bit. What the first that is none takes from those behind it, or gives them, is not looked at.
     let (low, high) = (bytes.wrapping_sub(all(0x30)), bytes.wrapping_add(all(0x46)));
-    if (low | high) & all(0x80) != 0 {
-        return None;
-    }
-    let twos = (low * 10 + (low >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let some = ((low | high) & all(0x80)).trailing_zeros() / 8;
+    // Zeros stand before fewer.
+    let ones = low.checked_shl(64 - 8 * some).unwrap_or(0);
+    let twos = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
-    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
+    (some as usize, (fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 fn take(rest: &mut &[u8], byte: u8) -> bool {

@@ -10,6 +10,8 @@
 //!
 //! Does not know: slots, files, the collection (only its dimension and whether it is cosine).
 
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "requests and imports are its users"))]
+mod apart;
 mod canonical;
 mod chunk;
 #[cfg_attr(not(feature = "mirror"), allow(dead_code, reason = "the mirror is its user"))]
@@ -26,6 +28,11 @@ mod row;
 mod tests;
 mod validate;
 
+#[cfg_attr(
+    not(feature = "server"),
+    allow(unused_imports, reason = "requests and imports are its users")
+)]
+pub(crate) use apart::read_apart;
 pub(crate) use canonical::{Map, to_canonical};
 pub use chunk::Chunk;
 #[cfg_attr(not(feature = "mirror"), allow(unused_imports, reason = "the mirror is its user"))]

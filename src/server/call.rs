@@ -5,6 +5,7 @@
 use super::problem::Problem;
 use super::wire::Object;
 use crate::Filter;
+use crate::record::read_apart;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -32,6 +33,14 @@ impl Call {
     /// The body, which must be an object.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
         read::<Object<T>>(&self.body).map(|Object(body)| body)
+    }
+
+    /// The same of a body that mostly has a vector as its field `vector`.
+    pub(super) fn json_of_vector<T: DeserializeOwned>(
+        &self,
+        vector: impl FnOnce(&mut T) -> &mut Option<Vec<f32>>,
+    ) -> Result<T, Problem> {
+        read_apart(&self.body, vector).map_or_else(|| self.json(), Ok)
     }
 
     /// The body, which must be a list of objects.

@@ -13,6 +13,7 @@ use super::super::problem::{Code, Problem};
 use super::super::request_id::RequestId;
 use super::super::wire::{DurabilityName, LastLine, LineBody, NewChunk, Object, RowBody, RowStatus};
 use super::chunks::{await_mirror, check_durability, store};
+use crate::record::read_apart;
 use crate::{Collection, Token};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
@@ -203,7 +204,8 @@ fn store_lines(app: &App, collection: &Collection, order: &Order, batch: &Batch)
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match serde_json::from_slice(line) {
+        let apart = read_apart(line, |chunk: &mut NewChunk| &mut chunk.vector);
+        match apart.map_or_else(|| serde_json::from_slice(line), |chunk| Ok(Object(chunk))) {
             Ok(Object(chunk)) => {
                 numbers.push(number);
                 chunks.push(chunk);

@@ -110,7 +110,7 @@ impl Given {
 
 pub(crate) fn search(app: &App, call: &Call, pass: Pass<'_>) -> Result<Step, Problem> {
     call.query.only(&[])?;
-    let body: SearchBody = call.json()?;
+    let body: SearchBody = call.json_of_vector(|body: &mut SearchBody| &mut body.vector)?;
     let given = pass.given();
     let collection = match given {
         Some(given) => given.collection.clone(),
@@ -204,7 +204,7 @@ pub(crate) fn batch(app: &App, call: &Call, pass: Pass<'_>) -> Result<Step, Prob
 
 pub(crate) fn range(app: &App, call: &Call) -> Result<Answer, Problem> {
     call.query.only(&[])?;
-    let body: RangeBody = call.json()?;
+    let body: RangeBody = call.json_of_vector(|body: &mut RangeBody| &mut body.vector)?;
     let collection = app.collection(call.param("collection"), body.tenant.as_deref())?;
     let max = app.limits().range_hits_max;
     let limit = body.limit.unwrap_or(max);
