@@ -35,6 +35,8 @@ const HEADERS_MAX: usize = 100;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Of the deadline, for those who are told then that nobody waits: they put down what they hold.
 const MOMENT: Duration = Duration::from_millis(100);
+/// Threads beside those that serve sockets: one that stands in for a thread which a search has, and one for the end.
+const STAND_INS: usize = 2;
 /// What a connection beyond the limit hears.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -146,8 +148,8 @@ impl Server {
     /// Threads that serve sockets, for this server and nobody else.
     pub(crate) fn runtime(&self) -> Result<tokio::runtime::Runtime> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let io_threads = self.app.options.io_threads;
-        let built = builder.worker_threads(io_threads).thread_name("nearfield-io").enable_all().build();
+        builder.worker_threads(self.app.options.io_threads).max_blocking_threads(STAND_INS);
+        let built = builder.thread_name("nearfield-io").enable_all().build();
         let runtime = built.map_err(|e| {
             Error::new(ErrorKind::Unavailable, "the server's threads cannot be started").with_source(e)
         })?;

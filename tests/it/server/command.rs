@@ -75,6 +75,31 @@ fn a_signal_ends_it_and_what_was_acknowledged_is_there() {
     }
 }
 
+/// A search in the place of a socket's thread has another one stand in for it, and who comes next may find that one busy.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_serve_sockets_are_as_many_as_are_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = serve(command(folder.path(), &[]));
+    let mut client = Client::connect(process.addr);
+    let new = json!({"name": "docs", "dim": 2, "metric": "l2"});
+    assert_eq!(client.post("/v1/collections", &new).status, 201);
+    let search = |client: &mut Client| client.post("/v1/collections/docs/search", &json!({"vector": [0, 1]}));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut client = Client::connect(process.addr);
+                (0..300).for_each(|_| assert_eq!(search(&mut client).status, 200));
+            });
+        }
+    });
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.child.id())).unwrap();
+    let names =
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default());
+    let serving = names.filter(|name| name.starts_with("nearfield-io")).count();
+    assert!((1..=3).contains(&serving), "{serving}: one that serves, one that stands in, one for the end");
+}
+
 /// S4, S5.
 #[test]
 fn s5_the_log_tells_no_secret_and_nothing_of_what_is_stored() {
