@@ -16,10 +16,11 @@ use super::routes::search::{Given, Pass, Step};
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tracing::Instrument;
 
@@ -81,6 +82,10 @@ pub(crate) async fn answer(app: App, place: Option<Arc<Place>>, names: Names, re
     tracing::debug!(request_id = id.as_str(), %method, path, status, took_us = took.as_micros() as u64, "answered");
     app.metrics.answered(route.map(|route| route.number), status, took);
     response.headers_mut().insert(REQUEST_ID, id.header());
+    if app.is_ending.load(Ordering::Relaxed) {
+        // The connection's task may not have heard of it yet.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -259,7 +264,6 @@ async fn in_steps(app: &App, work: InSteps, call: Call, share: Share) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn head(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
