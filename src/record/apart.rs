@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 
 /// The field that is a vector.
 const NAME: &[u8] = b"vector";
+/// Bytes beside it that are copied; where more are, it is not most of what is to be read.
+const OTHERS_BYTES_MAX: usize = 64 << 10;
 
 /// The object in `text` with its vector, which `field` is the place of; none if that is not there, or not plain.
 pub(crate) fn read_apart<T: DeserializeOwned>(
@@ -30,7 +32,8 @@ fn taken(text: &[u8]) -> Option<(Vec<f32>, Vec<u8>)> {
         if key == NAME {
             let before = &text[..text.len() - rest.len()];
             let vector = list(&mut rest)?;
-            return Some((vector, [before, b"null", rest].concat()));
+            let is_small = before.len() + rest.len() <= OTHERS_BYTES_MAX;
+            return is_small.then(|| (vector, [before, b"null", rest].concat()));
         }
         match rest.first()? {
             b'"' => drop(string(&mut rest)?),
@@ -147,6 +150,9 @@ mod tests {
         assert_eq!(taken(b"{\"text\":\"\xff\",\"vector\":[1]}").unwrap().0, [1.0]);
         let read = read_apart(b"{\"text\":\"\xff\",\"vector\":[1]}", |body: &mut Body| &mut body.vector);
         assert_eq!(read, None, "what is no text is refused by serde");
+        let of = |len: usize| format!("{{\"vector\":[1],\"text\":\"{}\"}}", "x".repeat(len));
+        assert!(apart(&of(OTHERS_BYTES_MAX / 2)).is_some());
+        assert_eq!(apart(&of(OTHERS_BYTES_MAX)), None, "too much to copy");
     }
 
     proptest! {

@@ -3,19 +3,17 @@
 //! Columns are named as the fields of a chunk, or are mapped to them (`--columns text=body`). The vector is a column of JSON arrays, or
 //! the columns `v0` to `vN`; `metadata` holds a JSON object. A record is held as a whole, up to the length of a line.
 
-use super::jsonl::Line;
+use super::ahead::{Ahead, RowReader};
+use super::jsonl::{FIELDS, Line};
 use crate::error::{Error, Result};
 use crate::import::input::{Parsed, bad, regular};
 use crate::import::lines::LINE_BYTES_MAX;
-use crate::import::source::{Entry, Extra, Place, Rows, Shape, Spec};
+use crate::import::source::{Entry, Extra, Place, Shape, Spec};
 use crate::record::Chunk;
 use serde_json::{Map, Value};
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
-const FIELDS: [&str; 8] =
-    ["id", "document_id", "chunk_index", "text", "metadata", "tenant", "embedding_model", "vector"];
 /// What the columns of a vector begin with.
 const PREFIX: &str = "v";
 
@@ -41,8 +39,6 @@ pub(crate) struct Csv {
     /// Columns of values, if the vector is spread over them.
     values: usize,
     extra: Extra,
-    shape: Shape,
-    first: VecDeque<Entry>,
 }
 
 impl<R: BufRead> Records<R> {
@@ -138,7 +134,7 @@ fn quoted_field(mut rest: &[u8]) -> Parsed<(Vec<u8>, &[u8])> {
 }
 
 impl Csv {
-    pub(crate) fn open(spec: &Spec) -> Result<Self> {
+    pub(crate) fn open(spec: &Spec) -> Result<Ahead<Self>> {
         let path = spec.path.clone();
         let (file, _) = regular(&path)?;
         let mut records = Records::new(BufReader::with_capacity(1 << 18, file));
@@ -148,21 +144,7 @@ impl Csv {
         let values = columns.iter().filter(|column| matches!(column, Column::Value(_))).count();
         let dim = (values > 0).then_some(values);
         let shape = Shape { dim, ..Shape::default() };
-        let mut csv =
-            Self { path, records, columns, values, extra: spec.extra, shape, first: VecDeque::new() };
-        while csv.shape.dim.is_none() && csv.first.len() < 1_000 {
-            let Some(entry) = csv.read()? else { break };
-            csv.shape.dim = entry.chunk.as_ref().ok().and_then(|c| c.vector.as_ref()).map(Vec::len);
-            csv.first.push_back(entry);
-        }
-        Ok(csv)
-    }
-
-    fn read(&mut self) -> Result<Option<Entry>> {
-        let line = self.records.line;
-        let record = self.records.next().map_err(|what| bad(&self.path, what))?;
-        let Some(record) = record else { return Ok(None) };
-        Ok(Some(Entry { place: Place::Line(line), chunk: self.chunk(record) }))
+        Ahead::of(Self { path, records, columns, values, extra: spec.extra }, shape)
     }
 
     fn chunk(&self, record: Vec<String>) -> Parsed<Chunk> {
@@ -197,6 +179,15 @@ impl Csv {
             }
         }
         Ok(chunk)
+    }
+}
+
+impl RowReader for Csv {
+    fn read(&mut self) -> Result<Option<Entry>> {
+        let line = self.records.line;
+        let record = self.records.next().map_err(|what| bad(&self.path, what))?;
+        let Some(record) = record else { return Ok(None) };
+        Ok(Some(Entry { place: Place::Line(line), chunk: self.chunk(record) }))
     }
 }
 
@@ -261,19 +252,6 @@ fn columns(header: &[String], mapped: &[(String, String)], extra: Extra) -> Pars
         ));
     }
     Ok(found)
-}
-
-impl Rows for Csv {
-    fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    fn next(&mut self) -> Result<Option<Entry>> {
-        match self.first.pop_front() {
-            Some(entry) => Ok(Some(entry)),
-            None => self.read(),
-        }
-    }
 }
 
 /// `field=column,..` as it stands on a command line.

@@ -3,10 +3,11 @@
 //! `{"id", "document_id", "chunk_index", "text", "metadata", "tenant", "embedding_model", "vector" | "vector_b64"}`, all but the id
 //! optional; `vector_b64` is the base64 of little-endian `f32`. Both forms keep every bit of a vector.
 
+use super::ahead::{Ahead, RowReader};
 use crate::error::Result;
 use crate::import::input::{Parsed, bad, push_f32s};
 use crate::import::lines::Lines;
-use crate::import::source::{Entry, Extra, Place, Rows, Shape};
+use crate::import::source::{Entry, Extra, Place, Shape};
 use crate::record::{Chunk, Floats};
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
@@ -16,6 +17,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub(crate) const BASE64: GeneralPurpose = STANDARD;
+
+/// The fields of a chunk, as files with columns name them.
+pub(super) const FIELDS: [&str; 8] =
+    ["id", "document_id", "chunk_index", "text", "metadata", "tenant", "embedding_model", "vector"];
 
 /// What a line may say.
 #[derive(Default)]
@@ -160,31 +165,16 @@ pub(crate) struct Jsonl {
     path: PathBuf,
     lines: Lines,
     extra: Extra,
-    shape: Shape,
-    /// Read to know the dimension.
-    first: std::collections::VecDeque<Entry>,
 }
 
-/// Rows without a vector that are looked through for the dimension.
-const LOOK_AHEAD: usize = 1_000;
-
 impl Jsonl {
-    pub(crate) fn open(path: &Path, extra: Extra) -> Result<Self> {
-        let mut jsonl = Self {
-            path: path.to_owned(),
-            lines: Lines::open(path)?,
-            extra,
-            shape: Shape::default(),
-            first: Default::default(),
-        };
-        while jsonl.shape.dim.is_none() && jsonl.first.len() < LOOK_AHEAD {
-            let Some(entry) = jsonl.read()? else { break };
-            jsonl.shape.dim = entry.chunk.as_ref().ok().and_then(|c| c.vector.as_ref()).map(Vec::len);
-            jsonl.first.push_back(entry);
-        }
-        Ok(jsonl)
+    pub(crate) fn open(path: &Path, extra: Extra) -> Result<Ahead<Self>> {
+        let jsonl = Self { path: path.to_owned(), lines: Lines::open(path)?, extra };
+        Ahead::of(jsonl, Shape::default())
     }
+}
 
+impl RowReader for Jsonl {
     fn read(&mut self) -> Result<Option<Entry>> {
         loop {
             let Some(line) = self.lines.next().map_err(|what| bad(&self.path, what))? else {
@@ -195,19 +185,6 @@ impl Jsonl {
             }
             let chunk = Line::parse(line, self.extra).and_then(Line::chunk);
             return Ok(Some(Entry { place: Place::Line(self.lines.number()), chunk }));
-        }
-    }
-}
-
-impl Rows for Jsonl {
-    fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    fn next(&mut self) -> Result<Option<Entry>> {
-        match self.first.pop_front() {
-            Some(entry) => Ok(Some(entry)),
-            None => self.read(),
         }
     }
 }

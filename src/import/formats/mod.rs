@@ -1,5 +1,6 @@
 //! The formats that are read, a file each; all of them bounded, and none of them runs what it reads.
 
+mod ahead;
 mod beside;
 mod csv;
 mod faiss;

@@ -15,25 +15,21 @@ mod row;
 mod tests;
 mod thrift;
 
-use super::jsonl::Line;
+use super::ahead::{Ahead, RowReader};
+use super::jsonl::{FIELDS, Line};
 use crate::error::Result;
 use crate::import::input::{Input, Parsed, bad};
-use crate::import::source::{Entry, Extra, Place, Rows, Shape, Spec};
+use crate::import::source::{Entry, Extra, Place, Shape, Spec};
 use crate::limits::DIM_MAX;
 use crate::record::Chunk;
 use footer::{Footer, Node};
 use leaf::{Held, Leaf};
 use row::Reader;
 use serde_json::{Map, Value};
-use std::collections::VecDeque;
 use std::path::PathBuf;
 
-const FIELDS: [&str; 8] =
-    ["id", "document_id", "chunk_index", "text", "metadata", "tenant", "embedding_model", "vector"];
 /// Columns that are read; each keeps a page.
 const LEAVES_MAX: usize = 512;
-/// Rows without a vector that are looked through for the dimension.
-const LOOK_AHEAD: usize = 1_000;
 
 pub(crate) struct Parquet {
     path: PathBuf,
@@ -42,8 +38,6 @@ pub(crate) struct Parquet {
     /// What each column that is read is: a field of a chunk, or nothing known.
     roles: Vec<(usize, Role)>,
     leaves: Vec<Option<Leaf>>,
-    shape: Shape,
-    first: VecDeque<Entry>,
     /// Rows that were read, which group they are of, and how many of it are left.
     row: u64,
     group: usize,
@@ -58,12 +52,12 @@ enum Role {
 }
 
 impl Parquet {
-    pub(crate) fn open(spec: &Spec) -> Result<Self> {
+    pub(crate) fn open(spec: &Spec) -> Result<Ahead<Self>> {
         Self::of(Input::open(&spec.path)?, spec)
     }
 
     /// Of an open file.
-    pub(crate) fn of(mut input: Input, spec: &Spec) -> Result<Self> {
+    fn of(mut input: Input, spec: &Spec) -> Result<Ahead<Self>> {
         let path = spec.path.clone();
         let opened = Footer::read(&mut input).and_then(|footer| {
             let roles = roles(&footer.columns, &spec.columns, spec.extra)?;
@@ -72,31 +66,8 @@ impl Parquet {
         });
         let (footer, roles, leaves) = opened.map_err(|what| bad(&path, what))?;
         let shape = Shape { rows: Some(footer.rows), ..Shape::default() };
-        let first = VecDeque::new();
-        let mut parquet = Self {
-            path,
-            held: Held::new(input),
-            footer,
-            roles,
-            leaves,
-            shape,
-            first,
-            row: 0,
-            group: 0,
-            left: 0,
-        };
-        while parquet.shape.dim.is_none() && parquet.first.len() < LOOK_AHEAD {
-            let Some(entry) = parquet.read()? else { break };
-            parquet.shape.dim = entry.chunk.as_ref().ok().and_then(|c| c.vector.as_ref()).map(Vec::len);
-            parquet.first.push_back(entry);
-        }
-        Ok(parquet)
-    }
-
-    fn read(&mut self) -> Result<Option<Entry>> {
-        let group = self.group;
-        self.next_row()
-            .map_err(|what| bad(&self.path, format!("row {}, in row group {group}: {what}", self.row)))
+        let held = Held::new(input);
+        Ahead::of(Self { path, held, footer, roles, leaves, row: 0, group: 0, left: 0 }, shape)
     }
 
     fn next_row(&mut self) -> Parsed<Option<Entry>> {
@@ -149,6 +120,14 @@ impl Parquet {
             return Ok(Err(fault));
         }
         Ok(chunk(object, others, vector))
+    }
+}
+
+impl RowReader for Parquet {
+    fn read(&mut self) -> Result<Option<Entry>> {
+        let group = self.group;
+        self.next_row()
+            .map_err(|what| bad(&self.path, format!("row {}, in row group {group}: {what}", self.row)))
     }
 }
 
@@ -253,17 +232,4 @@ fn plant(node: &Node, leaves: &mut [Option<Leaf>]) {
         leaves[node.leaves.start] = Some(Leaf::new(node, physical));
     }
     node.children.iter().for_each(|child| plant(child, leaves));
-}
-
-impl Rows for Parquet {
-    fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    fn next(&mut self) -> Result<Option<Entry>> {
-        match self.first.pop_front() {
-            Some(entry) => Ok(Some(entry)),
-            None => self.read(),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use super::bits::{Runs, deltas};
 use super::thrift::Thrift;
 use super::*;
+use crate::import::source::Rows;
 use serde_json::json;
 use std::io::Cursor;
 
