@@ -47,6 +47,7 @@ struct Shared {
     rules: Mutex<Rules>,
     /// Told of every change of a rule and of every end.
     changed: Condvar,
+    numbers: AtomicU64,
     connections: AtomicU64,
     cuts: AtomicU64,
     bytes: [AtomicU64; 2],
@@ -110,6 +111,7 @@ impl Proxy {
             here: listener.local_addr().unwrap(),
             rules: Mutex::default(),
             changed: Condvar::new(),
+            numbers: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
             bytes: [const { AtomicU64::new(0) }; 2],
@@ -238,7 +240,7 @@ impl Shared {
     }
 
     fn open(self: &Arc<Self>, client: TcpStream) {
-        let number = self.connections.fetch_add(1, Ordering::SeqCst);
+        let number = self.numbers.fetch_add(1, Ordering::SeqCst);
         let is_silent = self.rules().is_silent;
         // One to itself stands for the server that nobody reaches.
         let to = if is_silent { None } else { TcpStream::connect(self.server).ok() };
@@ -250,6 +252,8 @@ impl Shared {
         let (is_cut, is_answer_lost) = (AtomicBool::new(false), AtomicBool::new(false));
         let link = Arc::new(Link { number, client, server, is_cut, is_answer_lost });
         self.rules().links.insert(number, Arc::clone(&link));
+        // From here on it is reset with all others.
+        self.connections.fetch_add(1, Ordering::SeqCst);
         if is_silent {
             return;
         }
